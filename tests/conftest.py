@@ -1,0 +1,38 @@
+"""Make library/ and module_utils/ importable the way Ansible does, and run a module in process."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ansible.module_utils
+import pytest
+from ansible.module_utils.testing import patch_module_args
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import ModuleType
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT / "library"), str(ROOT / "plugins"), str(ROOT)]
+ansible.module_utils.__path__.append(str(ROOT / "module_utils"))
+
+
+@pytest.fixture
+def root() -> Path:
+    """Return the root of the project."""
+    return ROOT
+
+
+@pytest.fixture
+def run_module(capfd: pytest.CaptureFixture[str]) -> Callable[..., dict[str, Any]]:
+    """Return a function that runs a module's main() with arguments and returns what it printed."""
+
+    def run(module: ModuleType, **arguments: Any) -> dict[str, Any]:
+        with patch_module_args(arguments), pytest.raises(SystemExit):
+            module.main()
+        return json.loads(capfd.readouterr().out)
+
+    return run
