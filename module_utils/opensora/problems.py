@@ -75,3 +75,23 @@ def describe(problem: dict[str, Any]) -> str:
     lines += [f"    | {line}" for line in problem.get("evidence", [])]
     lines.append(f"    -> {problem['next_action']}")
     return "\n".join(lines)
+
+
+def report(problems_of: dict[str, list[dict[str, Any]]], severity: Severity) -> str:
+    """Return the problems of one severity of all hosts as text, hosts with the same problem named together.
+
+    Args:
+        problems_of: Problems by host name.
+        severity: Which of them to show.
+
+    Returns:
+        Empty text when there is nothing to show.
+    """
+    hosts_of: dict[str, list[str]] = {}
+    for host, problems in problems_of.items():
+        for problem in problems:
+            if problem["severity"] == severity:
+                hosts = hosts_of.setdefault(describe(problem), [])
+                if host not in hosts:
+                    hosts.append(host)
+    return "\n\n".join(f"{', '.join(hosts)}: {text}" for text, hosts in hosts_of.items())

@@ -1,0 +1,24 @@
+# Copyright: (c) 2026, the opensora-site authors
+# SPDX-License-Identifier: MIT
+"""Turn the failure of reading a host into a problem of the layer that owns it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.module_utils.opensora.connection import unreadable_host
+from ansible.plugins.action import ActionBase
+
+
+class ActionModule(ActionBase):
+    """Returns ``problems``."""
+
+    _supports_check_mode = True
+    _requires_connection = False
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Judge the failed result that the task was given."""
+        super().run(tmp, task_vars)
+        del tmp
+        _, arguments = self.validate_argument_spec({"result": {"type": "dict", "required": True}})
+        return {"changed": False, "problems": [unreadable_host(arguments["result"]).as_dict()]}
