@@ -4,12 +4,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
-from ansible.module_utils.opensora.connection import unreadable_host
-from ansible.module_utils.opensora.problems import report
+import ansible.module_utils
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+
+# Ansible adds module_utils/ of a project for modules only; an action plugin runs on the controller.
+_MODULE_UTILS = str(Path(__file__).resolve().parents[2] / "module_utils")
+if _MODULE_UTILS not in ansible.module_utils.__path__:
+    ansible.module_utils.__path__.append(_MODULE_UTILS)
+
+from ansible.module_utils.opensora.connection import unreadable_host  # noqa: E402  the path has to be known first
+from ansible.module_utils.opensora.problems import report  # noqa: E402  the path has to be known first
 
 display = Display()
 

@@ -7,12 +7,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import ansible.module_utils
 import yaml
 from ansible.errors import AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-from ansible.module_utils.opensora.problems import Problem
-from ansible.module_utils.opensora.variables import allowed_by, unknown_variables
 from ansible.plugins.action import ActionBase
+
+# Ansible adds module_utils/ of a project for modules only; an action plugin runs on the controller.
+_MODULE_UTILS = str(Path(__file__).resolve().parents[2] / "module_utils")
+if _MODULE_UTILS not in ansible.module_utils.__path__:
+    ansible.module_utils.__path__.append(_MODULE_UTILS)
+
+from ansible.module_utils.opensora.problems import Problem  # noqa: E402  the path has to be known first
+from ansible.module_utils.opensora.variables import allowed_by, unknown_variables  # noqa: E402  the path has to be known first
 
 # Facts and arguments that roles hand to each other; they carry a role's prefix and are nobody's to set.
 HANDED_OVER = frozenset(

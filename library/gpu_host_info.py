@@ -1,0 +1,183 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, the opensora-site authors
+# SPDX-License-Identifier: MIT
+"""Describe a GPU host from PCI bus to disk in one round trip."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: gpu_host_info
+short_description: Describe a GPU host from PCI bus to disk in one round trip
+description:
+  - Reads PCI bus, firmware, kernel modules, driver, fabric, container toolkit, container engine, packages, apt sources
+    and disk, and decides what the driver needs next.
+  - Changes nothing and is safe on every host, also on one that is half broken or has none of these things.
+  - Something that cannot be known is null; it is never 0 and never a guess.
+  - Every command has a time limit and runs only where it exists.
+author:
+  - the opensora-site authors
+options:
+  probe_root:
+    description:
+      - Folder that holds the host's files. Where it is not V(/), commands are taken only from the folders
+        C(usr/sbin), C(usr/bin), C(sbin) and C(bin) below it, so that a folder of recorded files is a whole host.
+    type: path
+    default: /
+  wanted:
+    description:
+      - What the inventory wants; the driver's next action is decided against it. Unset keys are not compared.
+    type: dict
+    default: {}
+    suboptions:
+      driver_source:
+        description: Where the driver comes from, V(vendor), V(distribution) or V(preinstalled).
+        type: str
+      driver_branch:
+        description: Driver branch such as V(580); only compared where O(wanted.driver_source=vendor).
+        type: str
+      driver_version:
+        description: Exact driver version.
+        type: str
+      driver_flavour:
+        description: Kernel module flavour, V(auto), V(open) or V(proprietary).
+        type: str
+      minimum_memory_mib:
+        description: Memory that a GPU must have, in MiB; GPUs with less are named as a problem.
+        type: int
+  paths:
+    description:
+      - Paths whose free bytes and inodes are measured, besides the engine's data root; where one does not exist the
+        nearest folder above it is measured.
+    type: list
+    elements: path
+    default: []
+  sdk_directory:
+    description: Virtual environment whose Docker SDK packages are listed.
+    type: path
+  docker_host:
+    description: Address of the engine; the command-line client's own context never decides.
+    type: str
+    default: unix:///var/run/docker.sock
+attributes:
+  check_mode:
+    description: Reads only, so that check mode and normal mode are the same.
+    support: full
+  diff_mode:
+    description: Has nothing to show, because nothing changes.
+    support: N/A
+  idempotent:
+    description: Changes nothing.
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: Read the host
+  gpu_host_info:
+    wanted:
+      driver_source: preinstalled
+    paths: [/srv/opensora]
+  register: host
+
+- name: Read a recorded host
+  gpu_host_info:
+    probe_root: tests/fixtures/hosts/h100-debian13
+"""
+
+RETURN = r"""
+gpu_host:
+  description: The host. Lists and dictionaries are empty where there is none of a thing, values are null where unknown.
+  returned: always
+  type: dict
+  contains:
+    os:
+      description:
+        - The system, with C(id), C(id_like), C(family) (V(debian), V(redhat) or V(other)), C(repository_id) and
+          C(codename) (of the distribution whose packages it uses), C(name), C(version), C(major), C(arch),
+          C(deb_arch), C(kernel).
+      type: dict
+      returned: always
+    pci_gpus:
+      description: NVIDIA display controllers on the bus, seen without any driver.
+      type: list
+      elements: dict
+      returned: always
+    gpus:
+      description: GPUs that the driver shows.
+      type: list
+      elements: dict
+      returned: always
+      sample:
+        - index: 0
+          uuid: GPU-00000000-0000-4000-8000-000000000001
+          name: NVIDIA H100 80GB HBM3
+          architecture: Hopper
+          pci_bus_id: "0000:00:06.0"
+          memory_total_mib: 81559
+          compute_capability: "9.0"
+          mig: {enabled: false, pending: false, devices: []}
+          healthy: true
+    driver:
+      description:
+        - Driver version in the packages (C(installed)), of the module C(on_disk) and C(loaded), C(flavour),
+          C(cuda_max), and the next C(action) with its C(reason) and the broken C(layer).
+      type: dict
+      returned: always
+    engine:
+      description: Container engine with versions, plugins, runtimes, data root and the SDK's virtual environment.
+      type: dict
+      returned: always
+    problems:
+      description: What is wrong, deepest layer first.
+      type: list
+      elements: dict
+      returned: always
+"""
+
+import sys
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.opensora.command_runner import command_runner
+from ansible.module_utils.opensora.gpu_host import read_gpu_host
+from ansible.module_utils.opensora.host_probe import HostProbe
+
+# Seconds. nvidia-smi initialises every card first where no persistence daemon runs, which takes seconds a card.
+_LIMITS = {"nvidia-smi": 45.0, "rpm": 30.0}
+_LIMIT = 15.0
+
+ARGUMENT_SPEC = {
+    "probe_root": {"type": "path", "default": "/"},
+    "wanted": {
+        "type": "dict",
+        "default": {},
+        "options": {
+            "driver_source": {"type": "str"},
+            "driver_branch": {"type": "str"},
+            "driver_version": {"type": "str"},
+            "driver_flavour": {"type": "str"},
+            "minimum_memory_mib": {"type": "int"},
+        },
+    },
+    "paths": {"type": "list", "elements": "path", "default": []},
+    "sdk_directory": {"type": "path"},
+    "docker_host": {"type": "str", "default": "unix:///var/run/docker.sock"},
+}
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
+    options = module.params
+    root = options["probe_root"]
+    run = command_runner(root, {"DOCKER_HOST": options["docker_host"]}, _LIMITS, _LIMIT)
+    host = read_gpu_host(
+        HostProbe(root, run),
+        wanted=options["wanted"] or {},
+        paths=options["paths"],
+        sdk_directory=options["sdk_directory"],
+    )
+    host["python"] = {"executable": sys.executable, "version": sys.version.split()[0]}
+    module.exit_json(changed=False, gpu_host=host)
+
+
+if __name__ == "__main__":
+    main()

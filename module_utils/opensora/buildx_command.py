@@ -1,0 +1,234 @@
+# Copyright: (c) 2026, the opensora-site authors
+# SPDX-License-Identifier: MIT
+"""Run ``docker buildx build`` and follow it line by line, with a log for people and events for a terminal."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import queue
+import shlex
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from ansible.module_utils.opensora.buildx_progress import BuildProgress, Event
+
+# A running step is shown again after this many seconds, so that a long one is seen to live.
+HEARTBEAT_SECONDS = 20.0
+_POLL_SECONDS = 2.0
+_GRACE_SECONDS = 20.0
+
+
+class BuildTimeoutError(Exception):
+    """A build or the wait for another one took longer than allowed."""
+
+
+class Reporter:
+    """Writes what happens as JSON lines, for whoever watches.
+
+    Args:
+        path: File to append to; None keeps silent.
+    """
+
+    def __init__(self, path: str | None) -> None:
+        self._path = Path(path) if path else None
+
+    def say(self, line: str, **details: Any) -> None:
+        """Append one line of text with details."""
+        if self._path:
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"line": line, **details}) + "\n")
+
+    def event(self, event: Event) -> None:
+        """Append an event of a build."""
+        self.say(**event.as_dict())
+
+
+def buildx_arguments(
+    *,
+    docker: str,
+    context: str,
+    tag: str,
+    target: str,
+    platform: str,
+    labels: Mapping[str, str],
+    build_arguments: Mapping[str, str],
+    inherited_arguments: Sequence[str],
+    metadata_file: str,
+) -> list[str]:
+    """Return the command line of a build.
+
+    Args:
+        docker: Path of the engine's client.
+        context: Folder of the build context with the Dockerfile in it.
+        tag: Name that the result gets.
+        target: Stage to build; empty for the last.
+        platform: Such as ``linux/amd64``.
+        labels: Labels of the result.
+        build_arguments: Build arguments with values.
+        inherited_arguments: Names of build arguments whose values come from the environment, where no process list
+            shows them.
+        metadata_file: Where the builder writes what it made.
+    """
+    command = [docker, "buildx", "build", "--builder", "default", "--progress", "rawjson", "--load"]
+    # Attestations would give the same content another digest at every build.
+    command += ["--provenance=false", "--sbom=false", "--platform", platform, "--tag", tag]
+    command += ["--metadata-file", metadata_file, "--file", f"{context}/Dockerfile"]
+    if target:
+        command += ["--target", target]
+    for name, value in sorted(labels.items()):
+        command += ["--label", f"{name}={value}"]
+    for name, value in sorted(build_arguments.items()):
+        command += ["--build-arg", f"{name}={value}"]
+    for name in sorted(inherited_arguments):
+        command += ["--build-arg", name]
+    return [*command, context]
+
+
+def write_context(folder: Path, dockerfile: str, files: Mapping[str, str]) -> None:
+    """Write a build context anew, with nothing else in it.
+
+    Args:
+        folder: Folder of the context; it is emptied first.
+        dockerfile: Text of the Dockerfile.
+        files: Text of every other file by relative path.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    for name, text in {**files, "Dockerfile": dockerfile}.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        path.chmod(0o644)
+
+
+@contextmanager
+def exclusive(path: Path, deadline: float, reporter: Reporter) -> Iterator[None]:
+    """Hold a lock, so that two builds never run at once on a host; another one is waited for.
+
+    Args:
+        path: Lock file.
+        deadline: Monotonic time until which to wait.
+        reporter: Is told about the wait.
+
+    Raises:
+        BuildTimeoutError: The other build took too long.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+", encoding="utf-8") as file:
+        waiting = False
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                file.seek(0)
+                holder = file.read().strip() or "unknown"
+                if not waiting:
+                    reporter.say(f"waiting for another build on this host (process {holder})")
+                waiting = True
+                if time.monotonic() > deadline:
+                    raise BuildTimeoutError(f"another build (process {holder}) holds {path}") from None
+                time.sleep(_POLL_SECONDS)
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+def run_build(
+    command: Sequence[str], environment: Mapping[str, str], log: Path, deadline: float, reporter: Reporter
+) -> tuple[int, BuildProgress]:
+    """Run a build and return its exit status and all that is known of its steps.
+
+    Args:
+        command: See buildx_arguments().
+        environment: Whole environment of the process.
+        log: File that gets everything that steps print.
+        deadline: Monotonic time at which the build is ended.
+        reporter: Is told about steps.
+
+    Raises:
+        BuildTimeoutError: The build took too long; it was ended.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("w", encoding="utf-8") as log_file:
+        log.chmod(0o644)
+        log_file.write(f"=== {shlex.join(command)}\n")
+        watcher = _Watcher(log_file, reporter)
+        process = subprocess.Popen(  # noqa: S603 (a list, no shell)
+            list(command),
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+        )
+        lines: queue.Queue[str | None] = queue.Queue()
+        threading.Thread(target=_read, args=(process.stderr, lines), daemon=True).start()
+        while True:
+            try:
+                line = lines.get(timeout=_POLL_SECONDS)
+            except queue.Empty:
+                line = ""
+            if line is None:
+                break
+            watcher.take(line)
+            if time.monotonic() > deadline:
+                _end(process)
+                raise BuildTimeoutError("the build took longer than allowed; finished steps stay in the cache")
+        return process.wait(), watcher.progress
+
+
+class _Watcher:
+    """Sorts what a build prints into the log and into events for a person."""
+
+    def __init__(self, log: IO[str], reporter: Reporter) -> None:
+        self.progress = BuildProgress()
+        self._log = log
+        self._reporter = reporter
+        self._cached = 0
+        self._shown = time.monotonic()
+
+    def take(self, line: str) -> None:
+        """Take one line, or an empty one when there was none for a while."""
+        for item in self.progress.feed(line):
+            if isinstance(item, Event):
+                self._event(item)
+            else:
+                self._log.write(item + "\n")
+        self._log.flush()
+        if time.monotonic() - self._shown >= HEARTBEAT_SECONDS:
+            for event in self.progress.running(time.time())[:1]:
+                self._event(event)
+
+    def _event(self, event: Event) -> None:
+        self._shown = time.monotonic()
+        if event.state == "cached":
+            self._cached += 1
+            return
+        if self._cached:
+            self._reporter.say(f"{self._cached} step{'s' if self._cached > 1 else ''} from the cache")
+            self._cached = 0
+        self._reporter.event(event)
+
+
+def _read(stream: IO[str], lines: queue.Queue[str | None]) -> None:
+    for line in stream:
+        lines.put(line)
+    lines.put(None)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    process.terminate()
+    try:
+        process.wait(_GRACE_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()

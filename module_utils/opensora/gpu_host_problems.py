@@ -1,0 +1,236 @@
+# Copyright: (c) 2026, the opensora-site authors
+# SPDX-License-Identifier: MIT
+"""Name what is wrong on a described host, in the first layer that is broken, with the next action."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Callable, cast
+
+from ansible.module_utils.opensora.problems import Layer, Problem, Severity
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# The next step for each action of the driver's decision.
+DRIVER_NEXT_ACTION = {
+    "install": "Install the driver: run playbooks/driver.yml with nvidia_driver_source other than preinstalled.",
+    "upgrade": "Run playbooks/driver.yml, which installs the wanted version.",
+    "replace_flavour": "Install the module flavour that these cards need; a reboot alone does not help.",
+    "repair_packages": "Repair the packages or build the module for this kernel; a reboot does not help.",
+    "reboot": "Reboot the host.",
+}
+_DRIVER_FAULT = {
+    "install": "is not installed",
+    "upgrade": "is not the wanted version",
+    "replace_flavour": "has the wrong kernel module flavour",
+    "repair_packages": "needs its packages repaired",
+    "reboot": "needs a reboot",
+}
+_BLOCKED_NEXT_ACTION = {
+    "pci": "Check that the card is seated and passed through to this host, or set nvidia_driver_missing_gpu: skip.",
+    "firmware": (
+        "At the host: run `mokutil --import` with the signing key, reboot, choose Enroll MOK on the console; "
+        "or turn Secure Boot off."
+    ),
+    "configuration": "Set nvidia_driver_flavour to auto or to the flavour that these cards need.",
+}
+_DRIVER_CODES = {
+    "install": "driver.absent",
+    "upgrade": "driver.version_differs",
+    "replace_flavour": "driver.wrong_flavour",
+    "repair_packages": "driver.packages_broken",
+    "reboot": "driver.loaded_differs",
+}
+_BLOCKED_CODES = {
+    "pci": "gpu.absent",
+    "firmware": "driver.module_not_accepted",
+    "configuration": "driver.flavour_impossible",
+}
+
+
+def driver_problem(host: Mapping[str, Any]) -> Problem | None:
+    """Return the problem behind the driver's next action, or null where the driver is as wanted."""
+    driver = host["driver"]
+    action, layer = driver["action"], driver["layer"]
+    if action == "none":
+        return None
+    blocked = action == "blocked"
+    code = _BLOCKED_CODES.get(layer, "driver.blocked") if blocked else _DRIVER_CODES[action]
+    if blocked and layer == "pci" and host["pci_gpu_count"]:
+        code = "gpu.mixed_generations"
+    if action == "reboot" and driver["loaded"] is None:
+        code = "driver.nouveau_loaded" if host["nouveau_loaded"] else "driver.not_loaded"
+    # Broken packages under a loaded driver bite at the next boot, not now.
+    severity: Severity = "warning" if action == "repair_packages" and driver["loaded"] and host["gpus"] else "error"
+    return Problem(
+        layer=cast("Layer", layer),
+        code=code,
+        severity=severity,
+        message=f"The NVIDIA driver {_DRIVER_FAULT[action]}: {driver['reason']}"
+        if not blocked
+        else driver["reason"][:1].upper() + driver["reason"][1:],
+        next_action=_BLOCKED_NEXT_ACTION.get(layer, "See the reason.") if blocked else DRIVER_NEXT_ACTION[action],
+        evidence=_driver_evidence(driver),
+    )
+
+
+def _driver_evidence(driver: Mapping[str, Any]) -> tuple[str, ...]:
+    states = [f"{name.replace('_', ' ')} {driver[name]}" for name in ("installed", "on_disk", "loaded") if driver[name]]
+    lines = [", ".join(states)] if states else []
+    if driver["broken_packages"]:
+        lines.append(f"not configured: {', '.join(driver['broken_packages'])}")
+    lines += [line for failure in driver["build_failures"] for line in (failure["log"], *failure["lines"])]
+    return (*lines, *(driver["smi_error"] or "").splitlines())
+
+
+def _smi_problem(host: Mapping[str, Any]) -> Problem | None:
+    driver = host["driver"]
+    if driver["action"] != "none" or host["gpus"]:
+        return None
+    mismatch = "version mismatch" in (driver["smi_error"] or "")
+    return Problem(
+        layer="userspace",
+        code="userspace.version_mismatch" if mismatch else "userspace.no_answer",
+        severity="error",
+        message=f"Driver {driver['loaded']} is loaded, but nvidia-smi shows no GPU",
+        next_action="Install the userspace packages of exactly the loaded version, or reboot into the installed one."
+        if mismatch
+        else "Install nvidia-smi of the loaded version and run it; where it names a card, look at the kernel log.",
+        evidence=tuple((driver["smi_error"] or "nvidia-smi is not installed").splitlines()),
+    )
+
+
+def _missing_gpu_problem(host: Mapping[str, Any]) -> Problem | None:
+    shown = {gpu["pci_bus_id"] for gpu in host["gpus"]}
+    missing = [gpu["pci_bus_id"] for gpu in host["pci_gpus"] if gpu["pci_bus_id"] not in shown]
+    if not shown or not missing:
+        return None
+    return Problem(
+        layer="kernel_module",
+        code="gpu.not_shown",
+        severity="warning",
+        message=f"The bus has {host['pci_gpu_count']} GPUs, the driver does not show {', '.join(missing)}",
+        next_action="Look at the kernel log for NVRM Xid lines of this address; the card may need a power cycle.",
+        evidence=tuple((host["driver"]["smi_error"] or "").splitlines()),
+    )
+
+
+def _sick_gpu_problem(host: Mapping[str, Any]) -> Problem | None:
+    sick = [f"{gpu['pci_bus_id']} ({gpu['name']})" for gpu in host["gpus"] if not gpu["healthy"]]
+    if not sick:
+        return None
+    return Problem(
+        layer="kernel_module",
+        code="gpu.unhealthy",
+        severity="warning",
+        message=f"The driver reports a fault of {', '.join(sick)}",
+        next_action="Leave the card out of opensora_service_gpus and reset or replace it; a new driver won't help.",
+    )
+
+
+def small_gpu_problem(host: Mapping[str, Any], minimum_mib: int | None) -> Problem | None:
+    """Return the problem of GPUs with less memory than the inventory wants, or null.
+
+    Args:
+        host: Description of the host.
+        minimum_mib: Memory that a GPU must have, in MiB; null for no minimum.
+    """
+    known = [gpu for gpu in host["gpus"] if gpu["memory_total_mib"] is not None]
+    small = [gpu for gpu in known if gpu["memory_total_mib"] < (minimum_mib or 0)]
+    if not small:
+        return None
+    return Problem(
+        layer="pci",
+        code="gpu.too_little_memory",
+        severity="warning" if len(small) < len(host["gpus"]) else "error",
+        message=f"{len(small)} of {len(host['gpus'])} GPUs have less memory than the wanted {minimum_mib} MiB",
+        next_action="Select the other GPUs with opensora_service_gpus, or lower the minimum.",
+        evidence=tuple(f"{gpu['pci_bus_id']} {gpu['name']}: {gpu['memory_total_mib']} MiB" for gpu in small),
+    )
+
+
+def _uvm_problem(host: Mapping[str, Any]) -> Problem | None:
+    if host["driver"]["action"] != "none" or not host["gpus"] or host["uvm_available"]:
+        return None
+    return Problem(
+        layer="kernel_module",
+        code="driver.uvm_absent",
+        severity="error",
+        message="The nvidia_uvm module is not loaded, so that every CUDA program fails with error 999",
+        next_action="Run `nvidia-modprobe -u -c 0` now, and load nvidia_uvm at boot.",
+        evidence=("/dev/nvidia-uvm does not exist",),
+    )
+
+
+def _fabric_problem(host: Mapping[str, Any]) -> Problem | None:
+    fabric, loaded = host["fabric"], host["driver"]["loaded"]
+    if not fabric["required"] or loaded is None:
+        return None
+    if fabric["running"] is not False and fabric["version"] == loaded:
+        return None
+    if not fabric["installed"]:
+        code, fault = "fabric.absent", "no fabric manager"
+    elif fabric["version"] != loaded:
+        code, fault = "fabric.version_differs", f"fabric manager {fabric['version']}, the driver is {loaded}"
+    else:
+        code, fault = "fabric.not_running", f"fabric manager {fabric['version']}, which is not running"
+    return Problem(
+        layer="fabric",
+        code=code,
+        severity="error",
+        message=f"The host has NVSwitches and {fault}",
+        next_action=f"Install nvidia-fabricmanager {loaded} and enable it; until then CUDA fails with error 802.",
+    )
+
+
+def _stale_specification_problem(host: Mapping[str, Any]) -> Problem | None:
+    loaded = host["driver"]["loaded"]
+    stale = [
+        f"{spec['path']} is of driver {spec['driver_version']}"
+        for spec in host["toolkit"]["cdi_specs"]
+        if loaded and spec["driver_version"] and spec["driver_version"] != loaded
+    ]
+    if not stale:
+        return None
+    return Problem(
+        layer="toolkit",
+        code="toolkit.cdi_stale",
+        severity="warning",
+        message=f"The CDI specification is not of the loaded driver {loaded}",
+        next_action="Generate it again: systemctl restart nvidia-cdi-refresh.service.",
+        evidence=tuple(stale),
+    )
+
+
+def _snap_problem(host: Mapping[str, Any]) -> Problem | None:
+    if host["engine"]["kind"] != "snap":
+        return None
+    return Problem(
+        layer="engine",
+        code="engine.snap",
+        severity="error",
+        message="Docker comes from a snap, which ignores /etc/docker and can't see the container toolkit",
+        next_action="Move what the snap holds (images, volumes), then run `snap remove docker` and run again.",
+        evidence=(f"data root {host['engine']['data_root']}",),
+    )
+
+
+_CHECKS: tuple[Callable[[Mapping[str, Any]], Problem | None], ...] = (
+    driver_problem,
+    _smi_problem,
+    _missing_gpu_problem,
+    _sick_gpu_problem,
+    _uvm_problem,
+    _fabric_problem,
+    _stale_specification_problem,
+    _snap_problem,
+)
+
+
+def find_problems(host: Mapping[str, Any]) -> list[Problem]:
+    """Return everything that is wrong on a host, from the deepest layer upwards.
+
+    Args:
+        host: Description of the host, as ``gpu_host_info`` returns it.
+    """
+    return [problem for problem in (check(host) for check in _CHECKS) if problem is not None]

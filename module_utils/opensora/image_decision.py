@@ -1,0 +1,108 @@
+# Copyright: (c) 2026, the opensora-site authors
+# SPDX-License-Identifier: MIT
+"""Decide what a host needs so that it has the image: nothing, a push, a pull or a build."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from ansible.module_utils.opensora.build_key import BUILD_KEY_LABEL, INPUTS_LABEL
+from ansible.module_utils.opensora.image_reference import parse_image_reference
+
+Action = Literal["none", "push", "pull", "build"]
+
+
+@dataclass(frozen=True)
+class LocalImage:
+    """An image in the engine of the host.
+
+    Attributes:
+        id: ``sha256:...`` as the engine names it.
+        created: Seconds since 1970.
+        repository_digests: ``name@sha256:...`` for each registry that the engine knows to hold it.
+        labels: The image's labels.
+    """
+
+    id: str
+    created: int
+    repository_digests: tuple[str, ...]
+    labels: dict[str, str]
+
+    def digest_in(self, repository: str) -> str | None:
+        """Return the digest that a repository holds of this image, or None."""
+        wanted = parse_image_reference(repository).name
+        for text in self.repository_digests:
+            reference = parse_image_reference(text)
+            if reference.name == wanted:
+                return reference.digest
+        return None
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What to do, and why in one sentence."""
+
+    action: Action
+    reason: str
+    image: LocalImage | None = None
+
+
+def local_images(listing: Sequence[Mapping[str, Any]]) -> list[LocalImage]:
+    """Return the engine's answer to a list of images as plain records, newest first."""
+    images = [
+        LocalImage(
+            id=str(entry["Id"]),
+            created=int(entry.get("Created") or 0),
+            repository_digests=tuple(text for text in entry.get("RepoDigests") or () if "<none>" not in text),
+            labels=dict(entry.get("Labels") or {}),
+        )
+        for entry in listing
+    ]
+    return sorted(images, key=lambda image: image.created, reverse=True)
+
+
+def recorded_inputs(image: LocalImage | None) -> dict[str, str]:
+    """Return the inputs that a build wrote into an image's label; empty when it has none that can be read."""
+    try:
+        recorded = json.loads(image.labels[INPUTS_LABEL]) if image else {}
+    except (KeyError, ValueError):
+        return {}
+    return {str(name): str(value) for name, value in recorded.items()} if isinstance(recorded, dict) else {}
+
+
+def decide(
+    key: str,
+    images: Sequence[LocalImage],
+    repository: str,
+    registry_digest: str | None,
+    *,
+    force: bool = False,
+) -> Decision:
+    """Return what a host needs so that it has the image with this build key.
+
+    Args:
+        key: The build key that is wanted.
+        images: The images of the host's engine, newest first.
+        repository: Name in the site's registry, or empty when the site has none.
+        registry_digest: What the registry holds under the tag of this key; None when it holds nothing.
+        force: Build even though the image is there.
+    """
+    if force:
+        return Decision("build", "a build was asked for")
+    # With a registry, an image that the registry is known to hold comes first: everyone shall run the same digest.
+    having = [image for image in images if image.labels.get(BUILD_KEY_LABEL) == key]
+    if repository:
+        for image in having:
+            if image.digest_in(repository):
+                return Decision("none", "the host has the image of this build key", image)
+        if registry_digest:
+            return Decision("pull", "the registry has the image of this build key")
+        if having:
+            return Decision("push", "the host has the image of this build key and the registry has not", having[0])
+    elif having:
+        return Decision("none", "the host has the image of this build key", having[0])
+    where = "neither the host nor the registry has" if repository else "the host does not have"
+    return Decision("build", f"{where} an image of this build key")

@@ -1,0 +1,93 @@
+# Copyright: (c) 2026, the opensora-site authors
+# SPDX-License-Identifier: MIT
+"""The images of one Docker Engine, through the Docker SDK."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+try:
+    import docker
+    import docker.errors
+    import requests.exceptions
+
+    HAS_DOCKER_SDK = True
+except ImportError:  # a host that has not been set up yet, in check mode
+    HAS_DOCKER_SDK = False
+
+from ansible.module_utils.opensora.build_key import BUILD_KEY_LABEL
+from ansible.module_utils.opensora.image_decision import LocalImage, local_images
+from ansible.module_utils.opensora.image_transfer import TransferError, follow_transfer
+
+# The engine is silent while it unpacks a layer of gigabytes.
+TIMEOUT_SECONDS = 1800
+
+
+class EngineError(Exception):
+    """The engine can't be asked."""
+
+
+class ImageEngine:
+    """The images of one Docker Engine.
+
+    Args:
+        docker_host: Address of the engine. The active context of the user is not looked at.
+
+    Raises:
+        EngineError: The SDK is not installed, or no engine answers.
+    """
+
+    def __init__(self, docker_host: str) -> None:
+        if not HAS_DOCKER_SDK:
+            raise EngineError("the Docker SDK for Python is not installed for the interpreter of this task")
+        try:
+            self._api = docker.APIClient(base_url=docker_host, timeout=TIMEOUT_SECONDS)
+        except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
+            raise EngineError(f"no engine answers at {docker_host}: {error}") from error
+
+    @property
+    def data_root(self) -> str:
+        """Folder that holds images and build cache."""
+        return str(self._api.info()["DockerRootDir"])
+
+    def images(self) -> list[LocalImage]:
+        """Return the images of this project, newest first."""
+        return local_images(self._api.images(filters={"label": [BUILD_KEY_LABEL]}))
+
+    def pull(self, repository: str, digest: str, tag: str, say: Callable[[str], None]) -> None:
+        """Pull an image by digest and give it its tag.
+
+        Args:
+            repository: Name with the registry, without tag.
+            digest: ``sha256:...``.
+            tag: Tag that the image gets on the host.
+            say: Is told how far the pull is.
+
+        Raises:
+            TransferError: The engine could not pull.
+        """
+        try:
+            for line in follow_transfer(self._api.pull(repository, tag=digest, stream=True, decode=True), "pull"):
+                say(line)
+            self._api.tag(f"{repository}@{digest}", repository, tag)
+        except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
+            raise TransferError(str(error)) from error
+
+    def push(self, image: str, repository: str, tag: str, say: Callable[[str], None]) -> None:
+        """Push an image under a tag.
+
+        Args:
+            image: ID of the image.
+            repository: Name with the registry, without tag.
+            tag: Tag in the registry.
+            say: Is told how far the push is.
+
+        Raises:
+            TransferError: The engine could not push.
+        """
+        try:
+            self._api.tag(image, repository, tag)
+            for line in follow_transfer(self._api.push(repository, tag=tag, stream=True, decode=True), "push"):
+                say(line)
+        except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
+            raise TransferError(str(error)) from error

@@ -1,0 +1,141 @@
+#!/usr/bin/env bash
+# Build the images of the test hosts, each only when its recipe is new, and say as JSON which they are:
+#   {"gpu_host": "opensora-site-test/gpu-host:HASH", "mirror": "opensora-site-test/mirror:HASH", "built": ["mirror"]}
+#
+# The chain, from the slowest-changing to the fastest:
+#   mmdebstrap (Debian 13, minimal) -> base -> system-host (systemd, SSH) -> gpu-host (GPU stand-in)
+#                                                                         -> mirror   (servers and what they serve)
+# A tag is the hash of everything that goes into its image, so "is it there?" is one question to the engine.
+#
+# usage: build_images.sh CACHE_FOLDER PYTHON      PYTHON has pip, which fetches the wheels that the mirror serves
+set -euo pipefail
+
+cache=$1 python=$2
+here=$(cd "$(dirname "$0")" && pwd)
+resources=$(dirname "$here")
+project=$(cd "$resources/../.." && pwd)
+suite=trixie
+# shellcheck disable=SC2016  # $1 is for the hook's shell: the root of the new system
+base_options=(--variant=minbase --include=ca-certificates --format=tar --aptopt='Acquire::Retries "3"'
+  --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*'
+  --dpkgopt='path-exclude=/usr/share/locale/*' --customize-hook='rm -f "$1/etc/resolv.conf" "$1/etc/hostname"')
+# Images serve every test site of this machine; this label is how they are found again.
+label=(--label org.opensora-site.test-site=shared)
+built=()
+
+say() { printf '%s\n' "$*" >&2; }
+
+# One hash over the words before "--" and over names, modes and contents of the files below the paths after it.
+recipe_hash() {
+  local words=()
+  while [[ $1 != -- ]]; do words+=("$1"); shift; done
+  shift
+  {
+    printf '%s\n' "${words[@]}"
+    (cd "$project" && find "$@" -type f ! -path '*/__pycache__/*' -printf '%p %m\n' -o -type l -printf '%p -> %l\n') | LC_ALL=C sort
+    (cd "$project" && find "$@" -type f ! -path '*/__pycache__/*' -print0 | LC_ALL=C sort -z | xargs -0 sha256sum)
+  } | sha256sum | cut -c1-16
+}
+
+have() { docker image inspect "$1" >/dev/null 2>&1; }
+
+base_hash=$(printf '%s\n' "$suite" "${base_options[@]}" | sha256sum | cut -c1-16)
+system_hash=$(recipe_hash "$base_hash" -- molecule/resources/images/system-host)
+gpu_hash=$(recipe_hash "$system_hash" -- molecule/resources/images/gpu-host molecule/resources/stand-ins/gpu)
+# What the Python index holds: what the roles install on hosts and into images, and what the stand-ins need.
+locks=(requirements/docker-sdk.txt roles/opensora_image/files/requirements/{uv,build-tools}.txt
+  molecule/resources/stand-ins/open-sora/requirements.lock molecule/resources/stand-ins/python-index/requirements.txt)
+mirror_hash=$(recipe_hash "$system_hash" -- molecule/resources/images/mirror "${locks[@]}" \
+  molecule/resources/stand-ins/{cuda-image,vendor-packages,python-index})
+base=opensora-site-test/base:$base_hash
+system=opensora-site-test/system-host:$system_hash
+gpu_host=opensora-site-test/gpu-host:$gpu_hash
+mirror=opensora-site-test/mirror:$mirror_hash
+base_tar=$cache/debian-13-$base_hash.tar
+
+build_base_tar() {
+  [[ -s $base_tar ]] && return
+  say "Debian 13 root file system (mmdebstrap)"
+  mkdir -p "$cache"
+  rm -f "$cache"/debian-13-*.tar
+  # The environment of this machine (its certificate paths above all) means nothing inside the new system.
+  env -i PATH="$PATH" TERM=dumb mmdebstrap --quiet "${base_options[@]}" "$suite" "$base_tar.part" >&2
+  mv "$base_tar.part" "$base_tar"
+}
+
+build_base() {
+  have "$base" && return
+  build_base_tar
+  docker import --change "LABEL org.opensora-site.test-site=shared" "$base_tar" "$base" >/dev/null
+  built+=(base)
+}
+
+# build TAG CONTEXT RECIPE_FOLDER FROM: a plain `docker build`, which every engine has, with or without BuildKit.
+build() {
+  say "$1"
+  docker build --force-rm "${label[@]}" --build-arg "BASE=$4" --tag "$1" --file "$3/Dockerfile" "$2" >"$cache/build.log" 2>&1 || {
+    tail -n 40 "$cache/build.log" >&2
+    say "the image $1 could not be built; the whole log: $cache/build.log"
+    exit 1
+  }
+}
+
+# Images of this recipe's earlier versions; one that a host still uses stays.
+remove_older() { # TAG
+  local image
+  docker image ls --format '{{.Repository}}:{{.Tag}}' "${1%:*}" | while read -r image; do
+    [[ $image == "$1" ]] || docker image rm "$image" >/dev/null 2>&1 || true
+  done
+}
+
+build_system() {
+  have "$system" && return
+  build_base
+  build "$system" "$here/system-host" "$here/system-host" "$base"
+  remove_older "$system"
+  built+=(system-host)
+}
+
+build_gpu_host() {
+  have "$gpu_host" && return
+  build_system
+  build "$gpu_host" "$resources" "$here/gpu-host" "$system"
+  remove_older "$gpu_host"
+  built+=(gpu-host)
+}
+
+build_mirror() {
+  have "$mirror" && return
+  build_system
+  build_base_tar
+  local context=$cache/mirror-context
+  rm -rf "$context"
+  mkdir -p "$context/wheels"
+  say "Python packages for the mirror's index"
+  # The index serves Debian 13's Python 3.13; every file is checked against the lock.
+  local lock
+  for lock in "${locks[@]}"; do
+    "$python" -m pip --quiet --disable-pip-version-check download --no-deps --require-hashes --only-binary=:all: --python-version 3.13 \
+      --implementation cp --platform manylinux_2_28_x86_64 --platform manylinux_2_27_x86_64 \
+      --platform manylinux_2_17_x86_64 --platform manylinux2014_x86_64 --dest "$context/wheels" --requirement "$project/$lock" >&2
+  done
+  "$python" "$resources/stand-ins/python-index/build_stand_in_wheels.py" "$resources/stand-ins/python-index/packages" \
+    "$context/stand-in-wheels" >&2
+  "$python" "$resources/stand-ins/python-index/make_index.py" --wheels "$context/wheels" --stand-ins "$context/stand-in-wheels" \
+    --output "$context/www" >&2
+  say "the stand-in of the CUDA base image"
+  "$python" "$resources/stand-ins/cuda-image/make_registry_image.py" "$base_tar" "$context/registry" >&2
+  cp -a "$here/mirror/." "$context/"
+  cp -a "$resources/stand-ins/vendor-packages" "$context/vendor-packages"
+  build "$mirror" "$context" "$context" "$system"
+  rm -rf "$context"
+  remove_older "$mirror"
+  built+=(mirror)
+}
+
+build_gpu_host
+build_mirror
+
+names=""
+for name in "${built[@]}"; do names+="${names:+, }\"$name\""; done
+printf '{"gpu_host": "%s", "mirror": "%s", "built": [%s]}\n' "$gpu_host" "$mirror" "$names"

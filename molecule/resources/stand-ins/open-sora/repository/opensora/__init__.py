@@ -1,0 +1,3 @@
+"""Stand-in for Open-Sora 2.0."""
+
+__version__ = "2.0.0"

@@ -1,0 +1,1 @@
+"""Configuration, as far as the stand-in has one, and the picture."""

@@ -1,0 +1,83 @@
+# Copyright: (c) 2026, the opensora-site authors
+# SPDX-License-Identifier: MIT
+"""The decisions of the role opensora_image as filters, so that they cost no round trip to the host."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import ansible.module_utils
+from ansible.errors import AnsibleFilterError
+
+# Ansible adds module_utils/ of a project for modules only; a filter runs on the controller.
+_MODULE_UTILS = str(Path(__file__).resolve().parents[2] / "module_utils")
+if _MODULE_UTILS not in ansible.module_utils.__path__:
+    ansible.module_utils.__path__.append(_MODULE_UTILS)
+
+from ansible.module_utils.opensora.build_key import build_inputs, build_key  # noqa: E402 (the path is set above)
+from ansible.module_utils.opensora.image_preflight import (  # noqa: E402
+    host_problems,
+    is_missing,
+    pinned_sources,
+    setting_problems,
+)
+from ansible.module_utils.opensora.plain_data import plain  # noqa: E402
+
+
+def text(path: str) -> str:
+    """Return the text of a file on the control node.
+
+    Args:
+        path: Path of the file.
+
+    Raises:
+        AnsibleFilterError: The file can't be read or is no text.
+    """
+    try:
+        return Path(path).expanduser().read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise AnsibleFilterError(f"opensora_image: the build context's file {path} can't be read: {error}") from error
+
+
+def key(build: Mapping[str, Any]) -> str:
+    """Return the build key of what a build is made of."""
+    build = plain(build)
+    arguments = {str(name): str(value) for name, value in build["build_arguments"].items()}
+    return build_key(build_inputs(**{**build, "build_arguments": arguments}))
+
+
+def judge_settings(settings: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the problems of the role's settings."""
+    return [problem.as_dict() for problem in setting_problems(plain(settings))]
+
+
+def judge_host(
+    host: Mapping[str, Any], settings: Mapping[str, Any], sources: Mapping[str, Any], wanted_key: str
+) -> list[dict[str, Any]]:
+    """Return the problems of a host with the image.
+
+    Args:
+        host: The fact gpu_host.
+        settings: The role's settings.
+        sources: What opensora_sources_info returned.
+        wanted_key: The build key that the host shall have.
+    """
+    found = plain(sources)
+    missing = is_missing(wanted_key, found.get("local_build_keys") or [])
+    return [problem.as_dict() for problem in host_problems(plain(host), plain(settings), found, missing)]
+
+
+class FilterModule:
+    """Register the filters."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """Return name and function of each filter."""
+        return {
+            "opensora_image_text": text,
+            "opensora_image_build_key": key,
+            "opensora_image_setting_problems": judge_settings,
+            "opensora_image_host_problems": judge_host,
+            "opensora_image_pinned_sources": lambda settings: pinned_sources(plain(settings)),
+        }

@@ -1,0 +1,172 @@
+# Copyright: (c) 2026, the opensora-site authors
+# SPDX-License-Identifier: MIT
+"""Filters of the service: what it shall be on a host, what a video needs, and the table at the end.
+
+They run on the control node, where jmespath and PyYAML live; what they decide by stands in module_utils.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ansible.module_utils
+import jmespath
+import yaml
+from ansible.errors import AnsibleFilterError
+
+# Ansible finds the project's module_utils for modules only; plugins have to be told where they are.
+_MODULE_UTILS = str(Path(__file__).resolve().parents[2] / "module_utils")
+if _MODULE_UTILS not in ansible.module_utils.__path__:
+    ansible.module_utils.__path__.append(_MODULE_UTILS)
+
+from ansible.module_utils.opensora.environment_profiles import PROFILES  # noqa: E402 -- needs the path above
+from ansible.module_utils.opensora.generation import read_request  # noqa: E402
+from ansible.module_utils.opensora.gpu_selection import GpuSelectionError, select, selectable  # noqa: E402
+from ansible.module_utils.opensora.host_table import host_row, render_table  # noqa: E402
+from ansible.module_utils.opensora.problems import describe  # noqa: E402
+from ansible.module_utils.opensora.service_plan import make_plan  # noqa: E402
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+HEADER = "# Written by opensora-site: change the variables of the role opensora_service, not this file.\n"
+
+
+def opensora_gpus(gpus: Sequence[Mapping[str, Any]], expression: str) -> list[str]:
+    """Return the UUIDs that a JMESPath expression selects.
+
+    Args:
+        gpus: ``gpu_host.gpus``.
+        expression: JMESPath.
+
+    Raises:
+        AnsibleFilterError: It selects no GPU; the message shows what there was to select from.
+    """
+    plain = _plain(gpus)
+    try:
+        return [gpu.uuid for gpu in select(_plain(expression), plain, jmespath.search)]
+    except GpuSelectionError as error:
+        listing = "\n".join(f"  {line}" for line in selectable(plain))
+        raise AnsibleFilterError(f"GPU selection {error}\nto select from:\n{listing}") from error
+
+
+def opensora_service_plan(
+    settings: Mapping[str, Any], host: Mapping[str, Any], *, is_final: bool, needs_image: bool
+) -> dict[str, Any]:
+    """Return what the service shall be on a host: the compose project, its GPUs, and every problem.
+
+    Args:
+        settings: Variables of the role without their prefix.
+        host: ``gpu_host``.
+        is_final: Whether driver and engine are in place.
+        needs_image: Whether the image has to be known.
+    """
+    plan = make_plan(_plain(settings), _plain(host), jmespath.search, is_final=is_final, needs_image=needs_image)
+    found = [problem.as_dict() for problem in plan.problems]
+    text = yaml.safe_dump(plan.project, sort_keys=False, width=120) if plan.project else ""
+    return {
+        "definition": HEADER + text if text else "",
+        "gpus": [gpu.uuid for gpu in plan.gpus],
+        "device_driver": plan.device_driver.name,
+        "device_driver_reason": plan.device_driver.reason,
+        "health_wait": plan.health.wait if plan.health else 0,
+        "ports": [str(port) for port in plan.ports],
+        "uid": plan.user[0] if plan.user else None,
+        "gid": plan.user[1] if plan.user else None,
+        "problems": found,
+        "errors": "\n".join(describe(problem) for problem in found if problem["severity"] == "error"),
+    }
+
+
+def opensora_generation_errors(options: Mapping[str, Any]) -> str:
+    """Return what is wrong with the options of a video, as text; empty when nothing is."""
+    _, problems = read_request(_plain(options))
+    return "\n".join(describe(problem.as_dict()) for problem in problems)
+
+
+def opensora_generation_default(profile: str, option: str) -> str:
+    """Return the value that an environment profile gives to an option of the generation, or an empty text."""
+    settings = PROFILES[str(profile)].generation
+    return next((setting.value for setting in settings if setting.name == option), "")
+
+
+def opensora_profile_table(profile: str) -> str:
+    """Return the variables of an environment profile with value, reason and source, for people."""
+    rows = [(s.name, s.value, s.reason, s.source) for s in PROFILES[str(profile)].variables]
+    return render_table(rows, ("variable", "value", "reason", "source"))
+
+
+def opensora_host_table(hostvars: Mapping[str, Any], hosts: Sequence[str]) -> str:
+    """Return the table at the end of a run.
+
+    Args:
+        hostvars: Variables of all hosts.
+        hosts: Hosts of the run.
+    """
+    minutes = _run_minutes()
+    rows = []
+    for host in hosts:
+        variables = hostvars[host]
+        result = _plain(variables.get("__opensora_service_verify") or {})
+        rows.append(
+            host_row(
+                str(host),
+                _plain(variables.get("gpu_host") or {}),
+                result.get("service") or {},
+                result.get("problems") or [],
+                skipped=str(variables.get("opensora_host_skipped") or ""),
+                minutes=minutes,
+            )
+        )
+    return render_table(rows)
+
+
+def opensora_problem_text(problems: Sequence[Mapping[str, Any]]) -> str:
+    """Return problems as text for a failure message."""
+    return "\n".join(describe(problem) for problem in _plain(problems))
+
+
+def _run_minutes() -> str:
+    """Return how many minutes ansible-playbook has been running, or a dash where the system doesn't tell.
+
+    A filter runs in a worker of ansible-playbook, whose parent therefore is the run.
+    """
+    try:
+        fields = Path(f"/proc/{os.getppid()}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        started = int(fields[19]) / os.sysconf("SC_CLK_TCK")
+        uptime = float(Path("/proc/uptime").read_text(encoding="ascii").split()[0])
+    except (OSError, ValueError, IndexError):
+        return "-"
+    return f"{(uptime - started) / 60:.1f}"
+
+
+def _plain(value: Any) -> Any:
+    """Return templated data as plain types, which YAML and JMESPath want."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, bool) or value is None:
+        return value
+    for kind in (str, int, float):
+        if isinstance(value, kind):
+            return kind(value)
+    return value
+
+
+class FilterModule:
+    """The filters by name."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        """Return the filters."""
+        return {
+            "opensora_gpus": opensora_gpus,
+            "opensora_service_plan": opensora_service_plan,
+            "opensora_generation_errors": opensora_generation_errors,
+            "opensora_generation_default": opensora_generation_default,
+            "opensora_profile_table": opensora_profile_table,
+            "opensora_host_table": opensora_host_table,
+            "opensora_problem_text": opensora_problem_text,
+        }

@@ -1,0 +1,116 @@
+# Copyright: (c) 2026, the opensora-site authors
+# SPDX-License-Identifier: MIT
+"""Prove inside the build that a stage installed what was asked for, so that a broken image is never finished.
+
+Every check ends in one line; the first that fails ends the build with a line that says what is wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import re
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import NoReturn
+
+_PINNED = re.compile(r"(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^\s;\\]+)")
+
+
+def fail(message: str) -> NoReturn:
+    """End the build."""
+    sys.exit(f"stage check failed: {message}")
+
+
+def passed(message: str) -> None:
+    """Say what was proved."""
+    print(f"checked: {message}", flush=True)  # noqa: T201 (the build's output)
+
+
+def check_imports(names: list[str]) -> None:
+    """Import modules, and functions written as ``module:function``."""
+    for name in names:
+        module, _, attribute = name.partition(":")
+        try:
+            imported = importlib.import_module(module)
+        except Exception as error:  # noqa: BLE001 (whatever an import raises means that it does not work)
+            fail(f"import {module}: {type(error).__name__}: {error}")
+        if attribute and not hasattr(imported, attribute):
+            fail(f"{module} has no {attribute}")
+        passed(f"import {name}")
+
+
+def check_pins(pins: list[str]) -> None:
+    """Compare installed versions with exact pins; a local part such as +cu121 may follow."""
+    for pin in pins:
+        match = _PINNED.fullmatch(pin)
+        if match is None:
+            continue
+        try:
+            found = metadata.version(match["name"])
+        except metadata.PackageNotFoundError:
+            fail(f"{match['name']} is not installed, wanted is {match['version']}")
+        if found != match["version"] and found.split("+")[0] != match["version"]:
+            fail(f"{match['name']} is {found}, wanted is {match['version']}: another package replaced it")
+        passed(f"{match['name']} {found}")
+
+
+def check_cuda(wanted: str) -> None:
+    """Compare the CUDA version that PyTorch was built with."""
+    import torch  # noqa: PLC0415 (only where the stage has it)
+
+    found = torch.version.cuda
+    if found != wanted:
+        fail(f"torch {torch.__version__} is built for CUDA {found}, wanted is {wanted}")
+    passed(f"torch {torch.__version__} for CUDA {found}")
+
+
+def check_requirements(path: Path) -> None:
+    """Compare what is installed with every line of a requirements file."""
+    from packaging.requirements import InvalidRequirement, Requirement  # noqa: PLC0415 (only where the stage has it)
+
+    wrong = []
+    count = 0
+    for line in path.read_text(encoding="utf-8").splitlines():
+        text = line.split(" #")[0].strip()
+        if not text or text.startswith(("#", "-")):
+            continue
+        try:
+            requirement = Requirement(text)
+        except InvalidRequirement:
+            # An address of a source or wheel: pins by name can't be compared.
+            continue
+        if requirement.marker and not requirement.marker.evaluate():
+            continue
+        count += 1
+        try:
+            found = metadata.version(requirement.name)
+        except metadata.PackageNotFoundError:
+            wrong.append(f"{requirement} is not installed")
+            continue
+        if requirement.specifier and not requirement.specifier.contains(found, prereleases=True):
+            wrong.append(f"{requirement} is wanted, {found} is installed")
+    if wrong:
+        fail(f"{path.name}: " + "; ".join(wrong))
+    passed(f"all {count} requirements of {path.name}")
+
+
+def main() -> None:
+    """Run the checks that the arguments ask for, in a fixed order."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pin", action="append", default=[], help="name==version that must be installed")
+    parser.add_argument("--import", action="append", default=[], dest="imports", help="module or module:function")
+    parser.add_argument("--cuda", default="", help="CUDA version that torch must be built for")
+    parser.add_argument("--requirements", type=Path, help="requirements file that must be satisfied")
+    arguments = parser.parse_args()
+    check_pins(arguments.pin)
+    if arguments.requirements:
+        check_requirements(arguments.requirements)
+    if arguments.cuda:
+        check_cuda(arguments.cuda)
+    check_imports(arguments.imports)
+
+
+if __name__ == "__main__":
+    main()

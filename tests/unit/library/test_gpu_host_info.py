@@ -1,0 +1,86 @@
+"""The module itself: argument spec, result shape and that it never claims a change."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import gpu_host_info
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+KEYS = {
+    "apt_sources",
+    "boot_id",
+    "cpu_count",
+    "disk",
+    "driver",
+    "engine",
+    "fabric",
+    "gpus",
+    "memory_total_bytes",
+    "nouveau_loaded",
+    "os",
+    "packages",
+    "pci_gpu_count",
+    "pci_gpus",
+    "problems",
+    "python",
+    "secure_boot",
+    "toolkit",
+    "uptime_seconds",
+    "uvm_available",
+}
+
+
+def test_recorded_host(run_module: Callable[..., dict[str, Any]], root: Path) -> None:
+    folder = str(root / "tests/fixtures/hosts/h100-debian13")
+    result = run_module(gpu_host_info, probe_root=folder, wanted={"driver_branch": 580, "driver_source": "vendor"})
+    assert result["changed"] is False
+    assert set(result["gpu_host"]) == KEYS
+    assert result["gpu_host"]["driver"]["action"] == "none"
+
+
+def test_wish_decides(run_module: Callable[..., dict[str, Any]], root: Path) -> None:
+    folder = str(root / "tests/fixtures/hosts/h100-debian13")
+    result = run_module(gpu_host_info, probe_root=folder, wanted={"driver_branch": "595", "driver_source": "vendor"})
+    assert result["gpu_host"]["driver"]["action"] == "upgrade"
+
+
+def test_minimum_memory(run_module: Callable[..., dict[str, Any]], root: Path) -> None:
+    folder = str(root / "tests/fixtures/hosts/h100-debian13")
+    assert (
+        run_module(gpu_host_info, probe_root=folder, wanted={"minimum_memory_mib": "80000"})["gpu_host"]["problems"]
+        == []
+    )
+    host = run_module(gpu_host_info, probe_root=folder, wanted={"minimum_memory_mib": 100000})["gpu_host"]
+    assert [problem["code"] for problem in host["problems"]] == ["gpu.too_little_memory"]
+
+
+def test_check_mode_reads_the_same(run_module: Callable[..., dict[str, Any]], root: Path) -> None:
+    folder = str(root / "tests/fixtures/hosts/loaded-differs")
+    normal = run_module(gpu_host_info, probe_root=folder)
+    assert run_module(gpu_host_info, probe_root=folder, _ansible_check_mode=True) == normal
+
+
+def test_this_machine(run_module: Callable[..., dict[str, Any]]) -> None:
+    host = run_module(gpu_host_info, paths=["/srv/not/there"])["gpu_host"]
+    assert set(host) == KEYS
+    assert host["boot_id"]
+    assert host["disk"][-1]["path"] == "/srv/not/there"
+    assert host["disk"][-1]["free_bytes"] is not None
+
+
+def test_unknown_wish_is_refused(run_module: Callable[..., dict[str, Any]]) -> None:
+    result = run_module(gpu_host_info, wanted={"driver_colour": "green"})
+    assert result["failed"] is True
+    assert "driver_colour" in result["msg"]
+
+
+def test_empty_folder_is_a_host_without_anything(run_module: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
+    host = run_module(gpu_host_info, probe_root=str(tmp_path))["gpu_host"]
+    assert host["os"]["id"] is None
+    assert host["boot_id"] is None
+    assert (host["packages"], host["gpus"], host["apt_sources"]) == ({}, [], [])
+    assert host["engine"]["kind"] == "none"

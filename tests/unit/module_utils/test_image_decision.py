@@ -1,0 +1,62 @@
+# Copyright: (c) 2026, the opensora-site authors
+# SPDX-License-Identifier: MIT
+from __future__ import annotations
+
+import pytest
+from ansible.module_utils.opensora.build_key import BUILD_KEY_LABEL, INPUTS_LABEL
+from ansible.module_utils.opensora.image_decision import LocalImage, decide, local_images, recorded_inputs
+
+KEY, OTHER = "k" * 64, "o" * 64
+REPOSITORY = "registry.example/site/opensora"
+DIGEST = "sha256:" + "d" * 64
+
+
+def image(key=KEY, *repositories, created=1):
+    digests = tuple(f"{name}@{DIGEST}" for name in repositories)
+    return LocalImage(f"sha256:{key}{created}", created, digests, {BUILD_KEY_LABEL: key})
+
+
+@pytest.mark.parametrize(
+    ("images", "repository", "registry_digest", "force", "action"),
+    [
+        ([], "", None, False, "build"),
+        ([image(OTHER)], "", None, False, "build"),
+        ([image()], "", None, False, "none"),
+        ([image()], "", None, True, "build"),
+        ([], REPOSITORY, None, False, "build"),
+        ([], REPOSITORY, DIGEST, False, "pull"),
+        ([image(OTHER, REPOSITORY)], REPOSITORY, DIGEST, False, "pull"),
+        ([image()], REPOSITORY, None, False, "push"),
+        # Two hosts built at the same time: the one that the registry took counts for all.
+        ([image()], REPOSITORY, DIGEST, False, "pull"),
+        ([image(KEY, REPOSITORY)], REPOSITORY, None, False, "none"),
+        ([image(KEY, "registry.example/site/other")], REPOSITORY, None, False, "push"),
+        ([image(created=2), image(KEY, REPOSITORY)], REPOSITORY, None, False, "none"),
+    ],
+)
+def test_decision(images, repository, registry_digest, force, action):
+    decision = decide(KEY, images, repository, registry_digest, force=force)
+    assert decision.action == action
+    assert decision.reason
+    assert (decision.image is not None) == (action in ("none", "push"))
+
+
+def test_listing_of_the_engine():
+    listing = [
+        {"Id": "sha256:1", "Created": 1, "RepoDigests": None, "Labels": None},
+        {"Id": "sha256:2", "Created": 2, "RepoDigests": [f"opensora@{DIGEST}", "<none>@<none>"], "Labels": {"a": "b"}},
+    ]
+    found = local_images(listing)
+    assert [entry.id for entry in found] == ["sha256:2", "sha256:1"]
+    assert found[0].digest_in("opensora") == DIGEST
+    assert found[0].digest_in(REPOSITORY) is None
+
+
+@pytest.mark.parametrize(
+    ("label", "expected"),
+    [('{"a":"1"}', {"a": "1"}), ("no json", {}), ("[]", {}), (None, {})],
+)
+def test_recorded_inputs(label, expected):
+    labels = {} if label is None else {INPUTS_LABEL: label}
+    assert recorded_inputs(LocalImage("i", 0, (), labels)) == expected
+    assert recorded_inputs(None) == {}

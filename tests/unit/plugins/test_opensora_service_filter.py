@@ -1,0 +1,74 @@
+"""The filters of the service, as templates use them."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+from ansible.errors import AnsibleFilterError
+
+from plugins.filter import opensora_service
+
+UUID = "GPU-5f3c9a70-1111-2222-3333-444455556666"
+GPU = {"index": 0, "uuid": UUID, "name": "NVIDIA H100", "pci_bus_id": "1", "memory_total_mib": 81559}
+HOST = {
+    "gpus": [GPU],
+    "pci_gpu_count": 1,
+    "driver": {"action": "none", "loaded": "580.159.04"},
+    "engine": {"kind": "docker", "version": "29.7.2", "cdi_enabled": True},
+    "toolkit": {"cdi_specs": [{"path": "/x", "kind": "nvidia.com/gpu", "devices": [UUID]}]},
+}
+
+
+@pytest.fixture
+def settings(root):
+    defaults = yaml.safe_load((root / "roles/opensora_service/defaults/main.yml").read_text(encoding="utf-8"))
+    plain = {name.removeprefix("opensora_service_"): value for name, value in defaults.items()}
+    return {**plain, "image": "sha256:" + "a" * 64}
+
+
+def test_gpus():
+    assert opensora_service.opensora_gpus([GPU], "[*]") == [UUID]
+    with pytest.raises(AnsibleFilterError, match="to select from") as caught:
+        opensora_service.opensora_gpus([GPU], "[9]")
+    assert UUID in str(caught.value)
+
+
+def test_plan_is_yaml_that_says_who_wrote_it(settings):
+    plan = opensora_service.opensora_service_plan(settings, HOST, is_final=True, needs_image=True)
+    assert plan["errors"] == ""
+    assert plan["definition"].startswith("# Written by opensora-site")
+    project = yaml.safe_load(plan["definition"])
+    assert list(project) == ["name", "services"]
+    assert plan["gpus"] == [UUID]
+    assert plan["health_wait"] == 1200
+    assert opensora_service.opensora_service_plan(settings, HOST, is_final=True, needs_image=True) == plan
+
+
+def test_plan_with_errors(settings):
+    plan = opensora_service.opensora_service_plan({**settings, "gpus": "[9]"}, HOST, is_final=True, needs_image=True)
+    assert plan["definition"] == ""
+    assert "opensora_service_gpus" in plan["errors"]
+    assert plan["problems"][0]["layer"] == "configuration"
+
+
+def test_generation():
+    options = {"prompt": "sea", "config": "256px", "seed": "42"}
+    assert opensora_service.opensora_generation_errors(options) == ""
+    assert "seed" in opensora_service.opensora_generation_errors({**options, "seed": "two"})
+    assert opensora_service.opensora_generation_default("low_memory", "offload_model") == "true"
+    assert opensora_service.opensora_generation_default("performance", "offload_model") == ""
+
+
+def test_tables():
+    result = {"service": {"health": "healthy", "gpus": [UUID], "image": "sha256:" + "a" * 64}, "problems": []}
+    hostvars = {"gpu01": {"gpu_host": HOST, "__opensora_service_verify": result}, "gpu02": {}}
+    lines = opensora_service.opensora_host_table(hostvars, ["gpu01", "gpu02"]).splitlines()
+    assert "1 x NVIDIA H100" in lines[2]
+    assert "healthy" in lines[2]
+    assert "not verified" in lines[3]
+    assert "expandable_segments:True" in opensora_service.opensora_profile_table("performance")
+
+
+def test_problem_text():
+    problem = {"layer": "disk", "code": "disk.full", "message": "full", "next_action": "free it", "evidence": []}
+    assert opensora_service.opensora_problem_text([problem]) == "[disk] full (disk.full)\n    -> free it"
