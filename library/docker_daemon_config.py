@@ -1,6 +1,7 @@
 #!/usr/bin/python
 # Copyright: (c) 2026, the opensora-site authors
 # SPDX-License-Identifier: MIT
+"""Merge keys into the configuration file of the Docker Engine."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ description:
   - Runs the application inside the container of the service, word by word, without a shell, and returns the videos that
     appeared in the samples folder of the host.
   - Refuses options that the application would silently ignore or misunderstand.
-  - Fails when the application ends well but no video appeared.
+  - Fails when the application ends well but no video appeared, and when a video can't be decoded to its end.
 author:
   - the opensora-site authors
 requirements:
@@ -25,8 +25,8 @@ attributes:
     support: none
     description: There is nothing to compare.
   idempotent:
-    support: none
-    description: Every run renders a new video.
+    support: full
+    description: A video of the same request with the same image is rendered once, unless O(again) asks for it.
 options:
   prompt:
     description: What to show.
@@ -56,6 +56,10 @@ options:
     description: Number of processes. V(0) means what the configuration needs.
     type: str
     default: "0"
+  again:
+    description: Whether to render a video that is already there.
+    type: bool
+    default: false
   time_limit:
     description: Seconds after which the application is ended.
     type: int
@@ -99,7 +103,7 @@ record:
   returned: success
   type: dict
   sample:
-    id: 20261125T043446Z-42
+    id: 256px-42-0f3c5a1be27d
     prompt: raining, sea
     config: 256px
     seed: 42
@@ -107,6 +111,8 @@ record:
     gpus: [GPU-5f3c9a70-1111-2222-3333-444455556666]
     seconds: 61.2
     command: [torchrun, --nproc_per_node, "1"]
+    videos:
+      - {file: video_256px/prompt_0000.mp4, frames: 129, seconds: 5.375, width: 448, height: 256}
 problems:
   description: What stood in the way.
   returned: always
@@ -130,6 +136,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "aspect_ratio": {"type": "str", "default": ""},
     "offload_model": {"type": "str", "default": "false"},
     "processes": {"type": "str", "default": "0"},
+    "again": {"type": "bool", "default": False},
     "time_limit": {"type": "int", "default": 7200},
     "project_name": {"type": "str", "default": "opensora"},
     "service": {"type": "str", "default": "opensora"},
@@ -161,12 +168,14 @@ def main() -> None:
             fail(module, problems)
         if module.check_mode:
             module.exit_json(changed=True, videos=[], record={}, problems=[])
-        videos, record = generate(client, state, request, processes, parameters["time_limit"])
+        changed, videos, record = generate(
+            client, state, request, processes, parameters["time_limit"], again=parameters["again"]
+        )
     except GenerationError as error:
         fail(module, [error.problem], changed=True)
     except ServiceError as error:
         fail(module, [Problem("engine", "engine.refused", "error", str(error), "Run playbooks/verify.yml.")])
-    module.exit_json(changed=True, videos=videos, record=record, problems=[])
+    module.exit_json(changed=changed, videos=videos, record=record, problems=[])
 
 
 def fail(module: AnsibleModule, problems: list[Problem], **extra: Any) -> NoReturn:

@@ -207,7 +207,7 @@ from ansible.module_utils.opensora.disk_space import disk_problems
 from ansible.module_utils.opensora.image_decision import Decision, LocalImage, decide, recorded_inputs
 from ansible.module_utils.opensora.image_engine import EngineError, ImageEngine
 from ansible.module_utils.opensora.image_reference import parse_image_reference
-from ansible.module_utils.opensora.image_transfer import TransferError, follow_transfer
+from ansible.module_utils.opensora.image_transfer import TransferError
 from ansible.module_utils.opensora.problems import Layer, Problem
 from ansible.module_utils.opensora.registry_client import RegistryClient, RegistryError
 from ansible.module_utils.opensora.web_access import WebAccess, use_proxies

@@ -1,6 +1,7 @@
 #!/usr/bin/python
 # Copyright: (c) 2026, the opensora-site authors
 # SPDX-License-Identifier: MIT
+"""Set up a package repository of which the key is pinned by its full fingerprint."""
 
 from __future__ import annotations
 

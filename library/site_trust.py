@@ -1,6 +1,7 @@
 #!/usr/bin/python
 # Copyright: (c) 2026, the opensora-site authors
 # SPDX-License-Identifier: MIT
+"""Give a host the certificates, package proxies and package mirrors of its site."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 #!/usr/bin/python
 # Copyright: (c) 2026, the opensora-site authors
 # SPDX-License-Identifier: MIT
+"""Ask from a host whether addresses answer."""
 
 from __future__ import annotations
 

@@ -201,7 +201,7 @@ _RULES: tuple[tuple[str, str, str, str], ...] = (
 # A missing module is the fault of an isolated build only where a package was being built.
 _ONLY_WITH = {
     "build_isolation": re.compile(
-        r"build_wheel|build_meta|build backend|requirements to build|requires_for_build|metadata_from|egg_info|setup\.py"
+        r"build_wheel|build_meta|build backend|requirements to build|requires_for_build|egg_info|setup\.py"
         r"|failed to build|building wheel",
         re.IGNORECASE,
     )

@@ -54,7 +54,7 @@ def disk_problems(
                 code="disk.too_few_bytes",
                 severity="error",
                 message=f"{path} (on {mount}) has {free_bytes / GIBIBYTE:.1f} GiB free, the image needs "
-                f"{minimum_bytes / GIBIBYTE:.1f} GiB (opensora_image_minimum_free_bytes)",
+                f"{minimum_bytes / GIBIBYTE:.1f} GiB (opensora_image_minimum_free_bytes is {minimum_bytes})",
                 next_action="Free space on that file system, or move the engine's data with docker_engine_data_root.",
             )
         )

@@ -259,6 +259,11 @@ def _setting_problems(settings: Mapping[str, Any]) -> list[Problem]:
                 "docker_engine_daemon_config", config, f"a data-root equal to docker_engine_data_root, {root}"
             )
         )
+    socket = str(settings["socket"])
+    if not socket.startswith("unix:///"):
+        problems.append(
+            invalid_value("docker_engine_socket", socket, "a local socket such as unix:///var/run/docker.sock")
+        )
     version = str(settings.get("version", ""))
     if version and not re.fullmatch(r"[0-9A-Za-z.+:~-]+", version):
         problems.append(invalid_value("docker_engine_version", version, "a package version or its beginning, or empty"))
@@ -497,10 +502,10 @@ def decide_engine(host: Mapping[str, Any], settings: Mapping[str, Any]) -> Engin
     Args:
         host: The fact ``gpu_host``.
         settings: The role's variables without their prefix (source, version, repository_url, repository_key_url,
-            daemon_config, data_root, minimum_compose_version, minimum_buildx_version, remove_conflicting_packages,
-            sdk_directory, sdk_python_index_url), the site's http_proxy, https_proxy and no_proxy, and: repository_file,
-            the sources file of the role; locked, the versions of the Docker SDK; sdk_python_index_variable, the name
-            of the variable that set the index.
+            daemon_config, data_root, socket, minimum_compose_version, minimum_buildx_version,
+            remove_conflicting_packages, sdk_directory, sdk_python_index_url), the site's http_proxy, https_proxy and
+            no_proxy, and: repository_file, the sources file of the role; locked, the versions of the Docker SDK;
+            sdk_python_index_variable, the name of the variable that set the index.
     """
     plan = EnginePlan()
     problems = _setting_problems(settings)

@@ -9,8 +9,10 @@ words such as ``none`` or ``42`` into other types. Both are refused here.
 from __future__ import annotations
 
 import ast
+import hashlib
+import json
 import re
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 from ansible.module_utils.opensora.problems import Problem
@@ -119,6 +121,18 @@ def resolve_processes(request: Request, gpu_count: int) -> tuple[int, list[Probl
             invalid_value("processes", wanted, f"a divisor of the model's {_HEADS} heads with {request.config}")
         ]
     return wanted, []
+
+
+def request_identifier(request: Request, processes: int, image: str) -> str:
+    """Return the name of a request's folder: the same for the same request to the same image, and only then.
+
+    Args:
+        request: The request.
+        processes: Number of processes.
+        image: Digest of the image, since another version of the application renders something else.
+    """
+    inputs = json.dumps([asdict(request), processes, image], sort_keys=True)
+    return f"{request.config}-{request.seed}-{hashlib.sha256(inputs.encode()).hexdigest()[:12]}"
 
 
 def build_command(request: Request, processes: int, save_directory: str) -> list[str]:

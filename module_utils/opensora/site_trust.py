@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from ansible.module_utils.opensora.apt_sources import AptSource
 
+# Families of distributions of which the store of certificates is known; the role's vars/main.yml holds the places.
+SUPPORTED_FAMILIES = ("debian",)
 FILE_PREFIX = "opensora-site-"
 
 SECURITY_SUFFIXES = ("-security", "/updates")
@@ -99,6 +101,21 @@ def certificate_files(entries: list[Mapping[str, Any]]) -> dict[str, str]:
             suffix = f"-{number}" if len(certificates) > 1 else ""
             files[f"{FILE_PREFIX}{entry['name']}{suffix}.crt"] = certificate
     return files
+
+
+def unsupported_family(host_os: Mapping[str, Any]) -> Problem:
+    """Return the problem of a system whose store of certificates is not known.
+
+    Args:
+        host_os: ``gpu_host.os``.
+    """
+    return Problem(
+        layer="configuration",
+        code="system.unsupported",
+        severity="error",
+        message=f"The host runs {host_os.get('name') or 'an unknown system'}, to which site_trust_* cannot be applied",
+        next_action="Use Debian or Ubuntu; or set the host up for its site yourself, with site_trust_* empty for it.",
+    )
 
 
 def url_problems(urls: Mapping[str, str]) -> list[Problem]:

@@ -54,7 +54,6 @@ class ToolkitPlan:
         cdi: ``none``, ``generate`` or ``wait`` (the driver does not answer yet, so nothing can be described).
         cdi_reason: Why the specification has to be generated, in one sentence.
         cdi_path: Where the specification belongs.
-        refresh_service: True when the toolkit brings the service that keeps the specification fresh.
         restart: True when the running engine does not know the runtime, whatever its file says.
         problems: What stops the run before anything is changed, and warnings.
         findings: What is not yet as wanted; errors when they are still there after the work.
@@ -69,7 +68,6 @@ class ToolkitPlan:
     cdi: str = "none"
     cdi_reason: str = ""
     cdi_path: str = ""
-    refresh_service: bool = False
     restart: bool = False
     problems: list[dict[str, Any]] = field(default_factory=list)
     findings: list[dict[str, Any]] = field(default_factory=list)
@@ -121,8 +119,8 @@ def _decide_cdi(plan: ToolkitPlan, host: Mapping[str, Any], settings: Mapping[st
     toolkit = host["toolkit"]
     driver = host["driver"]
     version = toolkit.get("version") or settings.get("version") or REFRESH_SERVICE_SINCE
-    plan.refresh_service = version_key(str(version)) >= version_key(REFRESH_SERVICE_SINCE)
-    directory = settings.get("cdi_directory") or (VOLATILE_DIRECTORY if plan.refresh_service else PERSISTENT_DIRECTORY)
+    refreshed = version_key(str(version)) >= version_key(REFRESH_SERVICE_SINCE)
+    directory = settings.get("cdi_directory") or (VOLATILE_DIRECTORY if refreshed else PERSISTENT_DIRECTORY)
     plan.cdi_path = f"{str(directory).rstrip('/')}/nvidia.yaml"
     wanted = wanted_devices(list(host["gpus"]))
     if not host["gpus"]:

@@ -114,13 +114,18 @@ class ActionModule(ActionBase):
         text = str(tail.get("stdout", ""))
         whole = text[: text.rfind("\n") + 1]
         for line in whole.splitlines():
-            try:
-                display.display(f"{host} | {json.loads(line)['line']}")
-            except (ValueError, KeyError, TypeError):
-                display.vvv(f"{host} | no progress line: {line}")
+            display.display(f"{host} | {_text_of(line)}")
         return len(whole.encode())
 
     def _remove(self, path: str, variables: dict[str, Any]) -> None:
         self._execute_module(
             module_name="ansible.legacy.file", module_args={"path": path, "state": "absent"}, task_vars=variables
         )
+
+
+def _text_of(line: str) -> str:
+    """Return what a line of the progress file says to a person."""
+    try:
+        return str(json.loads(line)["line"])
+    except (ValueError, KeyError, TypeError):
+        return line

@@ -123,6 +123,32 @@ def opensora_host_table(hostvars: Mapping[str, Any], hosts: Sequence[str]) -> st
     return render_table(rows)
 
 
+def opensora_generation_table(hostvars: Mapping[str, Any], hosts: Sequence[str]) -> str:
+    """Return the table of the videos that the hosts rendered.
+
+    Args:
+        hostvars: Variables of all hosts.
+        hosts: Hosts of the run.
+    """
+    headers = ("host", "video under samples/", "length", "frames", "size", "rendered in")
+    rows = []
+    for host in hosts:
+        result = _plain(hostvars[host].get("__opensora_service_generation") or {})
+        record = result.get("record") or {}
+        rows += [
+            (
+                str(host),
+                f"{host}/{record['id']}-{Path(video['file']).name}",
+                f"{video['seconds']} s",
+                str(video["frames"]),
+                f"{video['width']}x{video['height']}",
+                f"{record['seconds']} s" if result.get("changed") else f"{record['seconds']} s, earlier",
+            )
+            for video in record.get("videos", [])
+        ]
+    return render_table(rows, headers)
+
+
 def opensora_problem_text(problems: Sequence[Mapping[str, Any]]) -> str:
     """Return problems as text for a failure message."""
     return "\n".join(describe(problem) for problem in _plain(problems))
@@ -167,6 +193,7 @@ class FilterModule:
             "opensora_generation_errors": opensora_generation_errors,
             "opensora_generation_default": opensora_generation_default,
             "opensora_profile_table": opensora_profile_table,
+            "opensora_generation_table": opensora_generation_table,
             "opensora_host_table": opensora_host_table,
             "opensora_problem_text": opensora_problem_text,
         }

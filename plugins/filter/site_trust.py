@@ -18,8 +18,10 @@ if _MODULE_UTILS not in ansible.module_utils.__path__:
 from ansible.module_utils.opensora.plain_data import plain  # noqa: E402  the path has to be known first
 from ansible.module_utils.opensora.problems import describe  # noqa: E402
 from ansible.module_utils.opensora.site_trust import (  # noqa: E402
+    SUPPORTED_FAMILIES,
     certificate_problems,
     required_urls,
+    unsupported_family,
     url_problems,
 )
 
@@ -45,8 +47,11 @@ def site_trust_plan(host: dict[str, Any], settings: dict[str, Any]) -> dict[str,
             )
         }
     )
+    needed = any(settings[name] for name in settings if name != "python_index_url")
+    if needed and host["os"].get("family") not in SUPPORTED_FAMILIES:
+        problems.append(unsupported_family(host["os"]))
     return {
-        "needed": any(settings[name] for name in settings if name != "python_index_url"),
+        "needed": needed,
         "problems": [problem.as_dict() for problem in problems],
         "urls": required_urls(
             host.get("apt_sources", []),

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Build the images of the test hosts, each only when its recipe is new, and say as JSON which they are:
-#   {"gpu_host": "opensora-site-test/gpu-host:HASH", "mirror": "opensora-site-test/mirror:HASH", "built": ["mirror"]}
+#   {"gpu_host": "opensora-site-test/gpu-host:HASH", "mirror": "opensora-site-test/mirror:HASH", "built": ["mirror"],
+#    "engine": "29.1.0"}
 #
 # The chain, from the slowest-changing to the fastest:
 #   mmdebstrap (Debian 13, minimal) -> base -> system-host (systemd, SSH) -> gpu-host (GPU stand-in)
@@ -138,4 +139,5 @@ build_mirror
 
 names=""
 for name in "${built[@]}"; do names+="${names:+, }\"$name\""; done
-printf '{"gpu_host": "%s", "mirror": "%s", "built": [%s]}\n' "$gpu_host" "$mirror" "$names"
+printf '{"gpu_host": "%s", "mirror": "%s", "built": [%s], "engine": "%s"}\n' "$gpu_host" "$mirror" "$names" \
+  "$(docker version --format '{{.Server.Version}}')"

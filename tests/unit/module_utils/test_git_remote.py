@@ -106,11 +106,12 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         if b"command=ls-refs" in body:
-            answer = b"".join(
-                packet(line)
-                for name, line in (("refs/heads/main", f"{COMMIT} refs/heads/main"), ("refs/tags/v1", f"{TAG} refs/tags/v1 peeled:{COMMIT}"))
-                if f"ref-prefix {name}\n".encode() in body
-            )  # fmt: skip
+            known = {
+                "refs/heads/main": f"{COMMIT} refs/heads/main",
+                "refs/tags/v1": f"{TAG} refs/tags/v1 peeled:{COMMIT}",
+            }
+            wanted = [line for name, line in known.items() if f"ref-prefix {name}\n".encode() in body]
+            answer = b"".join(packet(line) for line in wanted)
             self.answer(answer + FLUSH)
             return
         assert b"deepen 1\n" in body

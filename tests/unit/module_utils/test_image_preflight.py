@@ -78,7 +78,11 @@ def test_a_wheel_needs_its_address(settings):
 
 def test_sources_that_are_pinned_need_no_server(settings):
     assert pinned_sources(settings) == {}
-    pinned = {**settings, "opensora_image_base_digest": DIGEST, "opensora_image_runtime_base": f"x.example/b:1@{DIGEST}"}
+    pinned = {
+        **settings,
+        "opensora_image_base_digest": DIGEST,
+        "opensora_image_runtime_base": f"x.example/b:1@{DIGEST}",
+    }
     found = pinned_sources(pinned)
     assert found["git"] == {"application": {"commit": settings["opensora_image_git_reference"]}}
     assert found["images"]["base"]["pinned"].endswith(f"devel-ubuntu22.04@{DIGEST}")
@@ -106,7 +110,9 @@ def test_the_data_root_of_a_host_without_engine(settings):
     assert "/big (on /)" in host_problems(host, wanted, {}, missing=True)[0].message
 
 
-@pytest.mark.parametrize(("requirement", "codes"), [("cuda>=12.2", []), ("cuda>=12.8", ["driver.too_old_for_image"]), ("", [])])
+@pytest.mark.parametrize(
+    ("requirement", "codes"), [("cuda>=12.2", []), ("cuda>=12.8", ["driver.too_old_for_image"]), ("", [])]
+)
 def test_driver_and_image(settings, requirement, codes):
     image = {"reference": "x", "environment": {"NVIDIA_REQUIRE_CUDA": requirement}}
     problems = host_problems(HOST, settings, {"images": {"runtime_base": image}}, missing=False)

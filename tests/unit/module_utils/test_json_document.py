@@ -31,7 +31,7 @@ def test_objects_are_read(text: str, expected: dict[str, object]) -> None:
 @pytest.mark.parametrize(
     ("text", "line", "column", "said"),
     [
-        (TRAILING_COMMA, 4, 1, "double quotes"),
+        (TRAILING_COMMA, 4, 1, "double quotes|trailing comma"),
         ('{"a": 1} // note', 1, 10, "Extra data"),
         ('{\n  # note\n  "a": 1}', 2, 3, "double quotes"),
         ('{"a": 1}}', 1, 9, "Extra data"),
@@ -45,7 +45,8 @@ def test_objects_are_read(text: str, expected: dict[str, object]) -> None:
 def test_faults_have_their_place(text: str, line: int, column: int, said: str) -> None:
     with pytest.raises(DocumentError, match=said) as error:
         parse_object(text)
-    assert (error.value.line, error.value.column) in {(line, column), (line - 1, 36)}
+    # Newer interpreters point to a trailing comma itself, older ones to what follows it.
+    assert (error.value.line, error.value.column) in {(line, column), (3, 36)}
     assert f"line {error.value.line}, column {error.value.column}" in str(error.value)
 
 

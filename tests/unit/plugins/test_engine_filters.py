@@ -45,9 +45,13 @@ def test_a_site_without_settings_needs_nothing() -> None:
         "debian_security_mirror_url",
     )
     settings = {**dict.fromkeys(names, ""), "ca_certificates": []}
-    host = {"os": {"codename": "trixie"}, "apt_sources": []}
+    host = {"os": {"codename": "trixie", "family": "debian"}, "apt_sources": []}
     assert site_trust.site_trust_plan(host, settings) == {"needed": False, "problems": [], "urls": []}
     settings["https_proxy"] = "proxy:3128"
     plan = site_trust.site_trust_plan(host, settings)
     assert plan["needed"]
     assert "site_trust_https_proxy" in site_trust.describe_problems(plan["problems"])
+    settings["https_proxy"] = "http://proxy:3128"
+    assert site_trust.site_trust_plan(host, settings)["problems"] == []
+    host = {"os": {"name": "Rocky Linux 9", "family": "redhat", "codename": None}, "apt_sources": []}
+    assert "Rocky Linux 9" in site_trust.site_trust_plan(host, settings)["problems"][0]["message"]

@@ -1,0 +1,108 @@
+# Copyright: (c) 2026, the opensora-site authors
+# SPDX-License-Identifier: MIT
+from __future__ import annotations
+
+import re
+
+import pytest
+import yaml
+from ansible.errors import AnsibleFilterError
+from ansible.parsing.dataloader import DataLoader
+from ansible.template import Templar, trust_as_template
+
+from plugins.filter.opensora_image import FilterModule
+
+FILTERS = FilterModule().filters()
+BUILD = {
+    "dockerfile": "FROM x\n",
+    "context": {},
+    "build_arguments": {"JOBS": 2},
+    "base_images": {},
+    "revision": "",
+    "target": "",
+    "platform": "linux/amd64",
+}
+
+
+def test_key_takes_numbers_for_texts():
+    key = FILTERS["opensora_image_build_key"]
+    assert key(BUILD) == key({**BUILD, "build_arguments": {"JOBS": "2"}})
+
+
+def test_a_file_that_is_missing_is_named(tmp_path):
+    with pytest.raises(AnsibleFilterError, match=r"none\.txt"):
+        FILTERS["opensora_image_text"](str(tmp_path / "none.txt"))
+
+
+def test_host_with_the_image_needs_no_room(root):
+    settings = yaml.safe_load((root / "roles/opensora_image/defaults/main.yml").read_text())
+    settings["docker_engine_data_root"] = ""
+    host = {"disk": [{"path": "/", "mount": "/", "free_bytes": 1, "free_inodes": 1}]}
+    judge = FILTERS["opensora_image_host_problems"]
+    assert judge(host, settings, {"local_build_keys": ["k"]}, "k") == []
+    assert len(judge(host, settings, {"local_build_keys": ["k"]}, "other")) == 2
+    assert len(judge(host, settings, {}, "")) == 2
+
+
+@pytest.fixture(params=["source", "wheel", "index", "none"])
+def dockerfile(request, root):
+    """The rendered Dockerfile, for each way to Flash Attention."""
+    variables = yaml.safe_load((root / "roles/opensora_image/defaults/main.yml").read_text())
+    variables["opensora_image_flash_attention"] = request.param
+    variables["__opensora_image_sources"] = {"git": {"application": {"commit": "1" * 40}}}
+    template = (root / "roles/opensora_image/templates/Dockerfile.j2").read_text()
+    return Templar(loader=DataLoader(), variables=variables).template(trust_as_template(template))
+
+
+def stages(text):
+    """Yield name, parent and lines of each stage."""
+    found = {}
+    name = ""
+    for line in text.replace("\\\n", " ").splitlines():
+        match = re.match(r"FROM (\S+) AS (\S+)", line)
+        if match:
+            name = match[2]
+            found[name] = (match[1], [])
+        elif name:
+            found[name][1].append(line)
+    return found
+
+
+def test_every_build_argument_is_declared_in_its_stage(dockerfile):
+    for name, (_, lines) in stages(dockerfile).items():
+        declared = set()
+        for line in lines:
+            declared |= set(re.findall(r"^ARG ([A-Z_]+)", line))
+            used = set(re.findall(r"\$\{([A-Z_]+)", line)) - {"PATH"}
+            assert used <= declared, f"{name}: {used - declared} in {line}"
+
+
+def test_stages_stand_from_slow_to_fast(dockerfile):
+    order = [name for name in stages(dockerfile) if not name.startswith("source-")]
+    assert order == ["system", "python", "torch", "accelerators", "requirements", "application", "runtime"]
+    assert stages(dockerfile)["runtime"][0] == "${RUNTIME_BASE_IMAGE}"
+
+
+def test_what_the_guide_got_wrong_is_not_there(dockerfile):
+    assert not dockerfile.lower().startswith("# syntax")
+    assert "extra-index-url" not in dockerfile
+    assert "PYTORCH_" not in dockerfile
+    assert "COPY --from=requirements /opt/venv /opt/venv" in dockerfile
+    assert "USER ${RUNTIME_UID}:${RUNTIME_GID}" in dockerfile
+    # An unquoted bound would be taken for a redirect by the shell.
+    assert not re.search(r"^(?!#).*[a-z]>=", dockerfile, re.MULTILINE)
+
+
+def test_every_stage_after_torch_proves_that_torch_is_still_the_same(dockerfile):
+    for name in ("torch", "accelerators", "requirements", "application", "runtime"):
+        text = " ".join(stages(dockerfile)[name][1])
+        assert "verify_stage.py --pin torch==2.4.0" in text or "--pin torch==2.4.0" in text, name
+        assert "--cuda 12.1" in text, name
+
+
+def test_a_step_mounts_no_more_than_it_reads(dockerfile):
+    assert "target=/context " not in dockerfile
+    for line in dockerfile.replace("\\\n", " ").splitlines():
+        if line.startswith("RUN"):
+            mounted = set(re.findall(r"target=/context/(\S+)", line))
+            assert set(re.findall(r" /context/(\S+)", line)) == mounted
