@@ -6,18 +6,26 @@ import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import ansible.module_utils
 import pytest
 from ansible.module_utils.testing import patch_module_args
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from types import ModuleType
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "library"), str(ROOT / "plugins"), str(ROOT)]
 ansible.module_utils.__path__.append(str(ROOT / "module_utils"))
+
+
+@pytest.fixture(autouse=True)
+def own_environment() -> Iterator[None]:
+    """Give each test the environment that it found: a module may set proxies for its process."""
+    with patch.dict("os.environ"):
+        yield
 
 
 @pytest.fixture
