@@ -8,6 +8,7 @@ They run on the control node, where jmespath and PyYAML live; what they decide b
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -98,14 +99,15 @@ def opensora_profile_table(profile: str) -> str:
     return render_table(rows, ("variable", "value", "reason", "source"))
 
 
-def opensora_host_table(hostvars: Mapping[str, Any], hosts: Sequence[str]) -> str:
+def opensora_host_table(hostvars: Mapping[str, Any], hosts: Sequence[str], started: int = 0) -> str:
     """Return the table at the end of a run.
 
     Args:
         hostvars: Variables of all hosts.
         hosts: Hosts of the run.
+        started: Begin of the run in seconds of the epoch; 0 for the begin of this ansible-playbook.
     """
-    minutes = _run_minutes()
+    minutes = f"{(time.time() - started) / 60:.1f}" if started else _run_minutes()
     rows = []
     for host in hosts:
         variables = hostvars[host]
