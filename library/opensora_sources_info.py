@@ -133,7 +133,8 @@ from ansible.module_utils.opensora.problems import Problem, invalid_value
 from ansible.module_utils.opensora.registry_client import RegistryClient, RegistryError
 from ansible.module_utils.opensora.web_access import UnreachableError, WebAccess, use_proxies
 
-_NOT_FOUND, _SERVER_ERROR = 404, 500
+_NOT_FOUND = 404
+_SERVER_ERROR = 500
 
 
 def unreachable(variable: str, value: str, reason: str) -> Problem:

@@ -23,17 +23,19 @@ base_options=(--variant=minbase --include=ca-certificates --format=tar --aptopt=
 # Images serve every test site of this machine; this label is how they are found again.
 label=(--label org.opensora-site.test-site=shared)
 built=()
+mkdir -p "$cache"
 
 say() { printf '%s\n' "$*" >&2; }
 
-# One hash over the words before "--" and over names, modes and contents of the files below the paths after it.
+# One hash over the words before "--" and over names, what is executable and contents of the files below the paths after it.
 recipe_hash() {
   local words=()
   while [[ $1 != -- ]]; do words+=("$1"); shift; done
   shift
   {
     printf '%s\n' "${words[@]}"
-    (cd "$project" && find "$@" -type f ! -path '*/__pycache__/*' -printf '%p %m\n' -o -type l -printf '%p -> %l\n') | LC_ALL=C sort
+    # Not the whole mode: a clone has its own umask, and an image that is there must be found from every clone.
+    (cd "$project" && find "$@" -type f -perm -u+x ! -path '*/__pycache__/*' -print -o -type l -printf '%p -> %l\n') | LC_ALL=C sort
     (cd "$project" && find "$@" -type f ! -path '*/__pycache__/*' -print0 | LC_ALL=C sort -z | xargs -0 sha256sum)
   } | sha256sum | cut -c1-16
 }
@@ -57,7 +59,6 @@ base_tar=$cache/debian-13-$base_hash.tar
 build_base_tar() {
   [[ -s $base_tar ]] && return
   say "Debian 13 root file system (mmdebstrap)"
-  mkdir -p "$cache"
   rm -f "$cache"/debian-13-*.tar
   # The environment of this machine (its certificate paths above all) means nothing inside the new system.
   env -i PATH="$PATH" TERM=dumb mmdebstrap --quiet "${base_options[@]}" "$suite" "$base_tar.part" >&2
