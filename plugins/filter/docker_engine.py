@@ -21,7 +21,6 @@ from ansible.module_utils.opensora.engine_decision import (  # noqa: E402
     own_config,
 )
 from ansible.module_utils.opensora.plain_data import plain  # noqa: E402
-from ansible.module_utils.opensora.problems import describe  # noqa: E402
 
 
 def engine_plan(host: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
@@ -39,11 +38,6 @@ def engine_config(settings: dict[str, Any], requested: dict[str, Any]) -> dict[s
     return merge(own_config(plain(settings)), plain(requested)).config
 
 
-def describe_problems(problems: list[dict[str, Any]]) -> str:
-    """Return problems as the text of a failure message."""
-    return "\n".join(describe(problem) for problem in plain(problems))
-
-
 class FilterModule:
     """Register the filters."""
 
@@ -52,6 +46,5 @@ class FilterModule:
         return {
             "docker_engine_plan": engine_plan,
             "docker_engine_config": engine_config,
-            "docker_engine_describe": describe_problems,
             "docker_engine_locked_versions": locked_versions,
         }

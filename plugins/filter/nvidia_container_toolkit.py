@@ -15,7 +15,6 @@ if _MODULE_UTILS not in ansible.module_utils.__path__:
     ansible.module_utils.__path__.append(_MODULE_UTILS)
 
 from ansible.module_utils.opensora.plain_data import plain  # noqa: E402  the path has to be known first
-from ansible.module_utils.opensora.problems import describe  # noqa: E402
 from ansible.module_utils.opensora.toolkit_decision import decide_toolkit  # noqa: E402
 
 
@@ -24,14 +23,9 @@ def toolkit_plan(host: dict[str, Any], settings: dict[str, Any]) -> dict[str, An
     return decide_toolkit(plain(host), plain(settings)).as_dict()
 
 
-def describe_problems(problems: list[dict[str, Any]]) -> str:
-    """Return problems as the text of a failure message."""
-    return "\n".join(describe(problem) for problem in plain(problems))
-
-
 class FilterModule:
     """Register the filters."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return name and function of each filter."""
-        return {"nvidia_container_toolkit_plan": toolkit_plan, "nvidia_container_toolkit_describe": describe_problems}
+        return {"nvidia_container_toolkit_plan": toolkit_plan}

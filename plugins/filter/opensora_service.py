@@ -26,6 +26,7 @@ from ansible.module_utils.opensora.environment_profiles import PROFILES  # noqa:
 from ansible.module_utils.opensora.generation import read_request  # noqa: E402
 from ansible.module_utils.opensora.gpu_selection import GpuSelectionError, select, selectable  # noqa: E402
 from ansible.module_utils.opensora.host_table import host_row, render_table  # noqa: E402
+from ansible.module_utils.opensora.plain_data import plain  # noqa: E402
 from ansible.module_utils.opensora.problems import describe  # noqa: E402
 from ansible.module_utils.opensora.service_plan import make_plan  # noqa: E402
 
@@ -45,11 +46,11 @@ def opensora_gpus(gpus: Sequence[Mapping[str, Any]], expression: str) -> list[st
     Raises:
         AnsibleFilterError: It selects no GPU; the message shows what there was to select from.
     """
-    plain = _plain(gpus)
+    found = plain(gpus)
     try:
-        return [gpu.uuid for gpu in select(_plain(expression), plain, jmespath.search)]
+        return [gpu.uuid for gpu in select(plain(expression), found, jmespath.search)]
     except GpuSelectionError as error:
-        listing = "\n".join(f"  {line}" for line in selectable(plain))
+        listing = "\n".join(f"  {line}" for line in selectable(found))
         raise AnsibleFilterError(f"GPU selection {error}\nto select from:\n{listing}") from error
 
 
@@ -64,7 +65,7 @@ def opensora_service_plan(
         is_final: Whether driver and engine are in place.
         needs_image: Whether the image has to be known.
     """
-    plan = make_plan(_plain(settings), _plain(host), jmespath.search, is_final=is_final, needs_image=needs_image)
+    plan = make_plan(plain(settings), plain(host), jmespath.search, is_final=is_final, needs_image=needs_image)
     found = [problem.as_dict() for problem in plan.problems]
     text = yaml.safe_dump(plan.project, sort_keys=False, width=120) if plan.project else ""
     return {
@@ -83,7 +84,7 @@ def opensora_service_plan(
 
 def opensora_generation_errors(options: Mapping[str, Any]) -> str:
     """Return what is wrong with the options of a video, as text; empty when nothing is."""
-    _, problems = read_request(_plain(options))
+    _, problems = read_request(plain(options))
     return "\n".join(describe(problem.as_dict()) for problem in problems)
 
 
@@ -91,12 +92,6 @@ def opensora_generation_default(profile: str, option: str) -> str:
     """Return the value that an environment profile gives to an option of the generation, or an empty text."""
     settings = PROFILES[str(profile)].generation
     return next((setting.value for setting in settings if setting.name == option), "")
-
-
-def opensora_profile_table(profile: str) -> str:
-    """Return the variables of an environment profile with value, reason and source, for people."""
-    rows = [(s.name, s.value, s.reason, s.source) for s in PROFILES[str(profile)].variables]
-    return render_table(rows, ("variable", "value", "reason", "source"))
 
 
 def opensora_host_table(hostvars: Mapping[str, Any], hosts: Sequence[str], started: int = 0) -> str:
@@ -111,11 +106,11 @@ def opensora_host_table(hostvars: Mapping[str, Any], hosts: Sequence[str], start
     rows = []
     for host in hosts:
         variables = hostvars[host]
-        result = _plain(variables.get("__opensora_service_verify") or {})
+        result = plain(variables.get("__opensora_service_verify") or {})
         rows.append(
             host_row(
                 str(host),
-                _plain(variables.get("gpu_host") or {}),
+                plain(variables.get("gpu_host") or {}),
                 result.get("service") or {},
                 result.get("problems") or [],
                 skipped=str(variables.get("opensora_host_skipped") or ""),
@@ -135,7 +130,7 @@ def opensora_generation_table(hostvars: Mapping[str, Any], hosts: Sequence[str])
     headers = ("host", "video under samples/", "length", "frames", "size", "rendered in")
     rows = []
     for host in hosts:
-        result = _plain(hostvars[host].get("__opensora_service_generation") or {})
+        result = plain(hostvars[host].get("__opensora_service_generation") or {})
         record = result.get("record") or {}
         rows += [
             (
@@ -149,11 +144,6 @@ def opensora_generation_table(hostvars: Mapping[str, Any], hosts: Sequence[str])
             for video in record.get("videos", [])
         ]
     return render_table(rows, headers)
-
-
-def opensora_problem_text(problems: Sequence[Mapping[str, Any]]) -> str:
-    """Return problems as text for a failure message."""
-    return "\n".join(describe(problem) for problem in _plain(problems))
 
 
 def _run_minutes() -> str:
@@ -170,20 +160,6 @@ def _run_minutes() -> str:
     return f"{(uptime - started) / 60:.1f}"
 
 
-def _plain(value: Any) -> Any:
-    """Return templated data as plain types, which YAML and JMESPath want."""
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if isinstance(value, bool) or value is None:
-        return value
-    for kind in (str, int, float):
-        if isinstance(value, kind):
-            return kind(value)
-    return value
-
-
 class FilterModule:
     """The filters by name."""
 
@@ -194,8 +170,6 @@ class FilterModule:
             "opensora_service_plan": opensora_service_plan,
             "opensora_generation_errors": opensora_generation_errors,
             "opensora_generation_default": opensora_generation_default,
-            "opensora_profile_table": opensora_profile_table,
             "opensora_generation_table": opensora_generation_table,
             "opensora_host_table": opensora_host_table,
-            "opensora_problem_text": opensora_problem_text,
         }

@@ -16,7 +16,6 @@ if _MODULE_UTILS not in ansible.module_utils.__path__:
     ansible.module_utils.__path__.append(_MODULE_UTILS)
 
 from ansible.module_utils.opensora.plain_data import plain  # noqa: E402  the path has to be known first
-from ansible.module_utils.opensora.problems import describe  # noqa: E402
 from ansible.module_utils.opensora.site_trust import (  # noqa: E402
     SUPPORTED_FAMILIES,
     certificate_problems,
@@ -62,14 +61,9 @@ def site_trust_plan(host: dict[str, Any], settings: dict[str, Any]) -> dict[str,
     }
 
 
-def describe_problems(problems: list[dict[str, Any]]) -> str:
-    """Return problems as the text of a failure message."""
-    return "\n".join(describe(problem) for problem in plain(problems))
-
-
 class FilterModule:
     """Register the filters."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return name and function of each filter."""
-        return {"site_trust_plan": site_trust_plan, "site_trust_describe": describe_problems}
+        return {"site_trust_plan": site_trust_plan}

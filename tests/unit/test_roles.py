@@ -58,3 +58,31 @@ class TestRole:
         text += "\n".join(path.read_text() for path in (ROOT / "playbooks").glob("*.yml"))
         unused = [name for name in options(role) if len(re.findall(rf"\b{name}\b", text)) < 2]  # once is its default
         assert unused == []
+
+
+# Facts that roles hand over, arguments of entry points, playbook options, and names of modules, roles and filters.
+HANDED_OVER = {
+    "docker_engine_daemon_config_result",
+    "docker_engine_requested_config",
+    "docker_engine_restart_required",
+    "opensora_image_result",
+    "opensora_service_result",
+}
+
+
+def test_every_variable_that_a_message_names_exists() -> None:
+    """A message that names a variable which no role has would send its reader into the next error."""
+    known = {name for role in ROLES for name in options(role)} | HANDED_OVER
+    known |= {path.stem for folder in ("library", "module_utils/opensora") for path in (ROOT / folder).glob("*.py")}
+    for path in (ROOT / "plugins/filter").glob("*.py"):
+        known |= set(re.findall(r'^ *(?:return \{)?"([a-z_]+)": ', path.read_text(), re.MULTILINE))
+    prefixes = "|".join(role.name for role in ROLES)
+    unknown = {}
+    for folder in ("module_utils/opensora", "library", "roles", "playbooks", "docs", "inventory"):
+        for path in (ROOT / folder).rglob("*"):
+            if path.suffix not in (".py", ".yml", ".md", ".j2"):
+                continue
+            for name in re.findall(rf"(?<![\w./-])(?:{prefixes})_[a-z0-9_]*[a-z0-9](?![\w/(.]|\.py)", path.read_text()):
+                if name not in known:
+                    unknown.setdefault(name, path.relative_to(ROOT).as_posix())
+    assert unknown == {}

@@ -1,10 +1,10 @@
-"""The filters of the engine's roles hand plain data to the decisions and describe their problems."""
+"""The filters of the engine's roles hand plain data to the decisions."""
 
 from __future__ import annotations
 
 import pytest
 
-from plugins.filter import docker_engine, nvidia_container_toolkit, site_trust
+from plugins.filter import docker_engine, nvidia_container_toolkit, problems, site_trust
 
 
 @pytest.mark.parametrize(
@@ -15,12 +15,11 @@ from plugins.filter import docker_engine, nvidia_container_toolkit, site_trust
             {
                 "docker_engine_plan",
                 "docker_engine_config",
-                "docker_engine_describe",
                 "docker_engine_locked_versions",
             },
         ),
-        (nvidia_container_toolkit, {"nvidia_container_toolkit_plan", "nvidia_container_toolkit_describe"}),
-        (site_trust, {"site_trust_plan", "site_trust_describe"}),
+        (nvidia_container_toolkit, {"nvidia_container_toolkit_plan"}),
+        (site_trust, {"site_trust_plan"}),
     ],
 )
 def test_the_filters_are_registered(plugin: object, names: set[str]) -> None:
@@ -50,8 +49,13 @@ def test_a_site_without_settings_needs_nothing() -> None:
     settings["https_proxy"] = "proxy:3128"
     plan = site_trust.site_trust_plan(host, settings)
     assert plan["needed"]
-    assert "site_trust_https_proxy" in site_trust.describe_problems(plan["problems"])
+    assert "site_trust_https_proxy" in problems.problem_text(plan["problems"])
     settings["https_proxy"] = "http://proxy:3128"
     assert site_trust.site_trust_plan(host, settings)["problems"] == []
     host = {"os": {"name": "Rocky Linux 9", "family": "redhat", "codename": None}, "apt_sources": []}
     assert "Rocky Linux 9" in site_trust.site_trust_plan(host, settings)["problems"][0]["message"]
+
+
+def test_problems_are_told_with_layer_and_next_action() -> None:
+    problem = {"layer": "disk", "code": "disk.full", "message": "full", "next_action": "free it", "evidence": []}
+    assert problems.problem_text([problem]) == "[disk] full (disk.full)\n    -> free it"

@@ -66,9 +66,3 @@ def test_tables():
     assert "1 x NVIDIA H100" in lines[2]
     assert "healthy" in lines[2]
     assert "not verified" in lines[3]
-    assert "expandable_segments:True" in opensora_service.opensora_profile_table("performance")
-
-
-def test_problem_text():
-    problem = {"layer": "disk", "code": "disk.full", "message": "full", "next_action": "free it", "evidence": []}
-    assert opensora_service.opensora_problem_text([problem]) == "[disk] full (disk.full)\n    -> free it"
