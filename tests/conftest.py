@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 import ansible.module_utils
+import jinja2
 import pytest
+import yaml
 from ansible.module_utils.testing import patch_module_args
 
 if TYPE_CHECKING:
@@ -32,6 +34,18 @@ def own_environment() -> Iterator[None]:
 def root() -> Path:
     """Return the root of the project."""
     return ROOT
+
+
+@pytest.fixture
+def image_defaults(root: Path) -> dict[str, Any]:
+    """Return the defaults of the role opensora_image as its tasks see them, templates rendered."""
+    raw = yaml.safe_load((root / "roles/opensora_image/defaults/main.yml").read_text())
+    return {
+        name: jinja2.Template(value, undefined=jinja2.StrictUndefined).render(raw | {"site_trust_python_index_url": ""})
+        if isinstance(value, str)
+        else value
+        for name, value in raw.items()
+    }
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-import yaml
 from ansible.module_utils.opensora.image_preflight import (
     host_problems,
     is_missing,
@@ -15,9 +14,8 @@ COMMIT, DIGEST = "1" * 40, "sha256:" + "a" * 64
 
 
 @pytest.fixture
-def settings(root):
-    defaults = yaml.safe_load((root / "roles/opensora_image/defaults/main.yml").read_text())
-    return {**defaults, "opensora_image_python_index_url": "", "docker_engine_data_root": ""}
+def settings(image_defaults):
+    return {**image_defaults, "docker_engine_data_root": ""}
 
 
 def test_the_defaults_are_right(settings):
