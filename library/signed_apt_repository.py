@@ -13,8 +13,9 @@ description:
     one version.
   - The key is fetched only while the keyring does not hold the pinned key, and only the pinned key of a bundle is kept.
   - A key with another fingerprint is refused, and so is an answer that is no key, such as the page of a proxy.
-  - A repository that another file already offers is refused with that file's name. The package manager stops working
-    altogether when two entries of one repository name different keys.
+  - A repository that another file already offers is refused with that file's name, or disabled there with
+    O(replace_duplicates). The package manager stops working altogether when two entries of one repository name
+    different keys.
 options:
   name:
     description: Name of the files, without folder and ending.
@@ -75,6 +76,12 @@ options:
     description: A package version, or its beginning up to a separator. Empty removes the preferences file.
     type: str
     default: ""
+  replace_duplicates:
+    description:
+      - Disable the entries of the same repository in other files instead of refusing them. The former text of such a
+        file stays beside it with the ending C(.orig), or C(.1.orig) and so on where that exists with another text.
+    type: bool
+    default: false
   timeout:
     description: Seconds that one wait for the server of the key may take.
     type: int
@@ -114,6 +121,10 @@ files:
   description: What happens to each file (C(create), C(replace), C(remove) or C(keep)), by its path.
   returned: always
   type: dict
+replaced:
+  description: The former text of each file in which an entry was disabled, or would be in check mode, by its path.
+  returned: always
+  type: dict
 key:
   description: Fingerprint and user identifiers of the key in the keyring.
   returned: when a key is, or was put, in the keyring
@@ -137,7 +148,8 @@ from ansible.module_utils.opensora.apt_repository import (
     render_preferences,
     render_source,
 )
-from ansible.module_utils.opensora.apt_sources import parse_sources
+from ansible.module_utils.opensora.apt_sources import AptSource, disable_entries, parse_sources
+from ansible.module_utils.opensora.file_backup import backup_of, keep_former
 from ansible.module_utils.opensora.openpgp import (
     OpenPgpError,
     PublicKey,
@@ -162,7 +174,8 @@ class SignedRepository:
         self.source = folder / "sources.list.d" / f"{name}.sources"
         self.preferences = folder / "preferences.d" / f"{name}.pref"
         self.folder = folder
-        self.result: dict[str, Any] = {"changed": False, "files": {}, "problems": []}
+        self.replaced: dict[Path, str] = {}
+        self.result: dict[str, Any] = {"changed": False, "files": {}, "replaced": {}, "problems": []}
 
     def fail(self, layer: Layer, code: str, message: str, next_action: str, evidence: tuple[str, ...] = ()) -> NoReturn:
         """End the module with one problem."""
@@ -176,10 +189,11 @@ class SignedRepository:
             wanted = self.wanted_files()
         # The keyring comes first and goes last, so that no moment leaves a source without its key.
         removing = self.module.params["state"] == "absent"
+        differences = [self.replace(path, text) for path, text in self.replaced.items()]
         found = {path: path.read_bytes() if path.is_file() else None for path in wanted}
         for path, content in sorted(wanted.items(), key=lambda item: (item[0] == self.keyring) == removing):
             self.apply(path, found[path], content)
-        self.result["diff"] = [
+        self.result["diff"] = differences + [
             {
                 "before": (found[path] or b"").decode("utf-8", "replace"),
                 "after": (wanted[path] or b"").decode("utf-8", "replace"),
@@ -198,7 +212,7 @@ class SignedRepository:
             fingerprint = normalize_fingerprint(parameters["key_fingerprint"])
         except ValueError as error:
             self.module.fail_json(msg=f"key_fingerprint: {error}", **self.result)
-        self.refuse_duplicates()
+        self.find_duplicates()
         repository = Repository(
             uris=tuple(parameters["uris"]),
             suites=tuple(parameters["suites"]),
@@ -216,18 +230,20 @@ class SignedRepository:
             self.preferences: preferences.encode() if preferences else None,
         }
 
-    def refuse_duplicates(self) -> None:
-        """Fail when another file offers the repository."""
+    def find_duplicates(self) -> None:
+        """Plan to disable the entries of the repository in other files, or fail when that is not asked for."""
         paths = [self.folder / "sources.list", *sorted((self.folder / "sources.list.d").glob("*"))]
         entries = [
             entry
             for path in paths
             if path.suffix in {".list", ".sources"} and path != self.source and path.is_file()
-            for entry in parse_sources(str(path), path.read_text(encoding="utf-8", errors="replace"))
+            for entry in parse_sources(str(path), self.text_of(path))
         ]
         parameters = self.module.params
         same = entries_of(entries, parameters["uris"], parameters["suites"], parameters["architecture"])
-        if same:
+        if same and parameters["replace_duplicates"]:
+            self.plan_replacement(same)
+        elif same:
             self.fail(
                 "packages",
                 "apt.duplicate_repository",
@@ -236,6 +252,28 @@ class SignedRepository:
                 f"Remove that entry, so that {self.source} with the pinned key is the only one.",
                 tuple(f"{entry.path}: Signed-By {entry.signed_by or 'not set'}" for entry in same),
             )
+
+    def text_of(self, path: Path) -> str:
+        """Return the text of a file, octets that are no text kept as they are."""
+        return path.read_bytes().decode("utf-8", "surrogateescape")
+
+    def plan_replacement(self, entries: list[AptSource]) -> None:
+        """Note the text that the files of some entries are to have."""
+        for name in sorted({entry.path for entry in entries}):
+            numbers = {entry.line for entry in entries if entry.path == name}
+            self.replaced[Path(name)] = disable_entries(name, self.text_of(Path(name)), numbers)
+
+    def replace(self, path: Path, text: str) -> dict[str, str]:
+        """Write a file in which another entry of the repository is disabled, and return the difference."""
+        before = self.text_of(path)
+        place = path.resolve()
+        backup = backup_of(place) if self.module.check_mode else keep_former(place)
+        self.result["replaced"][str(path)] = str(backup)
+        self.result["changed"] = True
+        if not self.module.check_mode:
+            self.write(place, text.encode("utf-8", "surrogateescape"))
+        printable = [part.encode("utf-8", "surrogateescape").decode("utf-8", "replace") for part in (before, text)]
+        return dict(zip(("before", "after", "before_header", "after_header"), (*printable, str(path), str(path))))
 
     def wanted_keyring(self, fingerprint: str) -> bytes | None:
         """Return the pinned key: from the keyring that is there, from the content given, or from its address."""
@@ -295,12 +333,16 @@ class SignedRepository:
             path.unlink()
             return
         path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        self.write(path, content)
+        path.chmod(0o644)  # the package manager reads it as its own unprivileged user
+
+    def write(self, path: Path, content: bytes) -> None:
+        """Put a file in its place in one step."""
         # Not in the package manager's folder, where a file left behind would be read.
         with tempfile.NamedTemporaryFile(dir=self.module.tmpdir, delete=False) as handle:
             handle.write(content)
-        Path(handle.name).chmod(0o644)  # the package manager reads it as its own unprivileged user
+        Path(handle.name).chmod(0o644)
         self.module.atomic_move(handle.name, str(path))
-        path.chmod(0o644)
 
 
 def main() -> None:
@@ -321,6 +363,7 @@ def main() -> None:
             "key_fingerprint": {"type": "str", "default": "", "no_log": False},
             "pinned_packages": texts,
             "pinned_version": {"type": "str", "default": ""},
+            "replace_duplicates": {"type": "bool", "default": False},
             "timeout": {"type": "int", "default": 30},
             "directory": {"type": "path", "default": "/etc/apt"},
         },

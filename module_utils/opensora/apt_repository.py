@@ -77,7 +77,7 @@ def render_source(repository: Repository, comment: str) -> str:
 def entries_of(
     sources: Iterable[AptSource], uris: Iterable[str], suites: Iterable[str], architecture: str
 ) -> list[AptSource]:
-    """Return the enabled entries that offer a repository.
+    """Return the enabled entries of a repository, also those of its source packages, which need the same key.
 
     Args:
         sources: The entries of all files.
@@ -91,7 +91,6 @@ def entries_of(
         source
         for source in sources
         if source.enabled
-        and "deb" in source.types
         and addresses & {normalize_uri(uri, architecture) for uri in source.uris}
         and wanted & set(source.suites)
     ]

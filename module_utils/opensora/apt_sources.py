@@ -1,15 +1,22 @@
 # Copyright: (c) 2026, the opensora-site authors
 # SPDX-License-Identifier: MIT
-"""Read apt's source entries in both file formats, and add components to the distribution's own ones."""
+"""Read apt's source entries in both file formats, add components to the distribution's own ones, disable some."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
 _ONE_LINE = re.compile(r"^(?P<head>\s*(?P<type>deb(?:-src)?)\s+(?:\[(?P<options>[^\]]*)\]\s+)?)(?P<rest>[^#]*[^#\s])")
+_ENABLED = re.compile(r"^Enabled:[^\r\n]*(?:\r?\n[ \t]+[^\r\n]*)*", re.IGNORECASE | re.MULTILINE)
+_FIELD = re.compile(r"^[A-Za-z]", re.MULTILINE)
+# What a server of repositories wrote into the list that was asked for, seen in lists of NVIDIA's container toolkit.
+_REFUSAL = re.compile(r"^#\s*Unsupported distribution", re.IGNORECASE)
 Format = Literal["list", "deb822"]
 
 
@@ -26,6 +33,8 @@ class AptSource:
         components: Components, such as ``main``.
         signed_by: Keyring path or fingerprint, ``inline`` for a key in the file itself, or null.
         enabled: Whether apt uses the entry.
+        architectures: Architectures that the entry is limited to; empty for all of the host.
+        line: Number of the entry's line, or of the first line of its stanza, from 1.
     """
 
     path: str
@@ -36,9 +45,35 @@ class AptSource:
     components: list[str]
     signed_by: str | None
     enabled: bool
+    architectures: list[str] = field(default_factory=list)
+    line: int = 0
+
+    @property
+    def place(self) -> str:
+        """File and line of the entry, for people."""
+        return f"{self.path}, {'line' if self.format == 'list' else 'stanza at line'} {self.line}"
 
     def as_dict(self) -> dict[str, Any]:
         """Return the entry as plain data for a module result."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class UnreadableLine:
+    """A line of a source file that is neither an entry nor a comment, or what a server wrote instead of a repository.
+
+    Attributes:
+        path: File that holds it.
+        line: Its number, from 1.
+        text: The line.
+    """
+
+    path: str
+    line: int
+    text: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the line as plain data for a module result."""
         return asdict(self)
 
 
@@ -51,7 +86,15 @@ def _line_entry(path: str, line: str) -> AptSource | None:
     if len(words) < 2:  # noqa: PLR2004  an entry has at least an address and a suite
         return None
     return AptSource(
-        path, "list", [match.group("type")], words[:1], words[1:2], words[2:], options.get("signed-by"), enabled=True
+        path,
+        "list",
+        [match.group("type")],
+        words[:1],
+        words[1:2],
+        words[2:],
+        options.get("signed-by"),
+        enabled=True,
+        architectures=options.get("arch", "").replace(",", " ").split(),
     )
 
 
@@ -70,6 +113,10 @@ def _stanza_fields(stanza: str) -> dict[str, str]:
     return fields
 
 
+def _is_enabled(fields: dict[str, str]) -> bool:
+    return fields.get("enabled", "yes").lower() not in ("no", "false", "0", "off", "without", "disable")
+
+
 def _stanza_entry(path: str, stanza: str) -> AptSource | None:
     fields = _stanza_fields(stanza)
     if "uris" not in fields or "suites" not in fields:
@@ -83,13 +130,25 @@ def _stanza_entry(path: str, stanza: str) -> AptSource | None:
         fields["suites"].split(),
         fields.get("components", "").split(),
         ("inline" if "BEGIN PGP" in signed_by else signed_by) if signed_by else None,
-        fields.get("enabled", "yes").lower() not in ("no", "false", "0", "off", "without", "disable"),
+        _is_enabled(fields),
+        fields.get("architectures", "").split(),
     )
 
 
 def split_stanzas(text: str) -> list[str]:
     """Return the stanzas of a deb822 text with their separators, so that joining them gives the text again."""
     return re.split(r"(\n[ \t]*\n+)", text)
+
+
+def _numbered_stanzas(text: str) -> Iterator[tuple[int, int, str]]:
+    """Yield the position of each stanza among the parts of a text, its first line's number, and the stanza."""
+    number = 1
+    for position, part in enumerate(split_stanzas(text)):
+        lines = part.split("\n")
+        first = next((index for index, line in enumerate(lines) if line.strip() and not line.startswith("#")), None)
+        if first is not None:
+            yield position, number + first, part
+        number += len(lines) - 1
 
 
 def parse_sources(path: str, text: str) -> list[AptSource]:
@@ -100,10 +159,82 @@ def parse_sources(path: str, text: str) -> list[AptSource]:
         text: Its text; lines and stanzas that are no entries are left out.
     """
     if path.endswith(".sources"):
-        entries = [_stanza_entry(path, stanza) for stanza in split_stanzas(text)]
+        found = [(number, _stanza_entry(path, stanza)) for _, number, stanza in _numbered_stanzas(text)]
     else:
-        entries = [_line_entry(path, line) for line in text.splitlines()]
-    return [entry for entry in entries if entry is not None]
+        found = [(number, _line_entry(path, line)) for number, line in enumerate(text.split("\n"), 1)]
+    return [replace(entry, line=number) for number, entry in found if entry is not None]
+
+
+def unreadable_lines(path: str, text: str) -> list[UnreadableLine]:
+    """Return the lines of one file at which apt stops, and a server's refusal in a file without entries.
+
+    Args:
+        path: Path of the file, ending in ``.list`` or ``.sources``.
+        text: Its text.
+    """
+    if path.endswith(".sources"):
+        candidates = [
+            (number, part, _stanza_entry(path, part))
+            for _, number, part in _numbered_stanzas(text)
+            if _is_enabled(_stanza_fields(part))
+        ]
+    else:
+        candidates = [
+            (number, line, _line_entry(path, line))
+            for number, line in enumerate(text.split("\n"), 1)
+            if line.strip() and not line.lstrip().startswith("#")
+        ]
+    found = [
+        (number, next(line for line in part.split("\n") if line.strip() and not line.startswith("#")))
+        for number, part, entry in candidates
+        if entry is None or (entry.enabled and _lacks_components(entry))
+    ]
+    if not found and all(entry is None for _, _, entry in candidates):
+        found = [(number, line) for number, line in enumerate(text.split("\n"), 1) if _REFUSAL.match(line)]
+    return [UnreadableLine(path, number, line.strip()) for number, line in found]
+
+
+def _lacks_components(entry: AptSource) -> bool:
+    return not entry.components and not all(suite.endswith("/") for suite in entry.suites)
+
+
+def disable_entries(path: str, text: str, lines: Collection[int]) -> str:
+    """Return a source file's text with some entries disabled, every other byte kept.
+
+    A line becomes a comment, a stanza gets ``Enabled: no``; a stanza that apt cannot read becomes comments.
+
+    Args:
+        path: Path of the file, ending in ``.list`` or ``.sources``.
+        text: Its present text.
+        lines: Numbers of the entries, as in ``AptSource.line`` and ``UnreadableLine.line``.
+    """
+    if not path.endswith(".sources"):
+        return "\n".join(
+            _commented(line) if number in lines else line for number, line in enumerate(text.split("\n"), 1)
+        )
+    unreadable = {entry.line for entry in unreadable_lines(path, text)}
+    parts = split_stanzas(text)
+    for position, number, part in _numbered_stanzas(text):
+        if number in lines:
+            parts[position] = (
+                "\n".join(map(_commented, part.split("\n"))) if number in unreadable else _disabled_stanza(part)
+            )
+    return "".join(parts)
+
+
+def _commented(line: str) -> str:
+    return line if not line.strip() or line.lstrip().startswith("#") else f"# {line}"
+
+
+def _disabled_stanza(stanza: str) -> str:
+    found = _ENABLED.search(stanza)
+    if found:
+        return f"{stanza[: found.start()]}Enabled: no{stanza[found.end() :]}"
+    first = _FIELD.search(stanza)
+    if first is None:
+        return stanza
+    newline = "\r\n" if "\r\n" in stanza else "\n"
+    return f"{stanza[: first.start()]}Enabled: no{newline}{stanza[first.start() :]}"
 
 
 def is_distribution_source(source: AptSource, codename: str) -> bool:

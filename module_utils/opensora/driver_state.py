@@ -21,23 +21,47 @@ Flavour = Literal["open", "proprietary"]
 _PROPRIETARY_ONLY = ("Kepler", "Maxwell", "Pascal", "Volta")
 _OPEN_ONLY = ("Blackwell",)
 
-# Packages that bring the kernel module, of Debian, Ubuntu, NVIDIA's repositories and the RHEL family.
-_OPEN_MODULE_PACKAGE = re.compile(
-    r"^(nvidia-(open-kernel-dkms|kernel-open-dkms|dkms-open)|nvidia-dkms-\d+(-server)?-open"
-    r"|linux-modules-nvidia-\d+(-server)?-open-.+|kmod-nvidia-open.*)$"
+# Packages that bring the kernel module, of Debian (tesla and legacy series too), Ubuntu, NVIDIA's repositories (whose
+# names lose the branch with 590) and the RHEL family. The flavour is "open" where the name says so.
+_MODULE_PACKAGE = re.compile(
+    r"^(nvidia-(?P<debian>open-)?kernel-dkms"
+    r"|nvidia(-legacy|-tesla)?(-\d+(xx)?)?-(?P<series>open-)?kernel-dkms"
+    r"|nvidia-tesla(-\d+)?-(?P<tesla>open)(-dkms)?"
+    r"|nvidia-kernel-(?P<cuda>open-)dkms"
+    r"|nvidia-dkms(-\d+)?(-server)?(?P<ubuntu>-open)?"
+    r"|linux-(modules|objects)-nvidia-\d+(-server)?(?P<prebuilt>-open)?-.+"
+    r"|kmod-nvidia(?P<kmod>-open)?(-latest)?(-dkms|-\d+[\w.-]*)?)$"
 )
-_PROPRIETARY_MODULE_PACKAGE = re.compile(
-    r"^(nvidia-kernel-dkms|nvidia-dkms|nvidia-dkms-\d+(-server)?|linux-modules-nvidia-\d+(-server)?-(?!open).+"
-    r"|kmod-nvidia(-latest)?(-dkms)?)$"
-)
-_PREBUILT_MODULE_PACKAGE = re.compile(r"^linux-modules-nvidia-")  # its version is the kernel's, not the driver's
+# Prebuilt for one kernel: the version is the kernel's (Ubuntu), or names driver and kernel (RHEL family).
+_PREBUILT_MODULE_PACKAGE = re.compile(r"^(linux-(modules|objects)-nvidia-|kmod-nvidia(-open)?-\d)")
+# Headless metapackages on Ubuntu have the driver's version as well.
 _USERSPACE_PACKAGE = re.compile(
-    r"^(libnvidia-ml1|libnvidia-compute(-\d+)?(-server)?|nvidia-smi|nvidia-utils(-\d+)?(-server)?|nvidia-driver-cuda)$"
+    r"^(libnvidia(-tesla)?(-\d+)?-ml1|libnvidia-ml|libnvidia-compute(-\d+)?(-server)?|libcuda1|nvidia(-tesla)?(-\d+)?-libcuda1"
+    r"|nvidia(-tesla)?(-\d+)?-smi|nvidia-utils(-\d+)?(-server)?|nvidia-driver-cuda(-libs)?)$"
 )
 _DRIVER_PACKAGE = re.compile(
-    r"^(nvidia|libnvidia|libcuda1|kmod-nvidia|linux-(modules|objects|signatures)-nvidia|cuda-drivers)"
+    r"^(nvidia|libnvidia|libcuda1|libnvcuvid|libnvsdm|kmod-nvidia|linux-(modules|objects|signatures)-nvidia|cuda-drivers)"
 )
-_NOT_DRIVER = re.compile(r"^(lib)?nvidia-container")
+# The container toolkit, and packages that only set up a repository or a pin.
+_NOT_DRIVER = re.compile(r"^(lib)?nvidia-(container|driver-pinning|docker)")
+
+
+def module_package_flavour(name: str) -> Flavour | None:
+    """Return the flavour of the kernel module that a package brings, or null for a package that brings none."""
+    match = _MODULE_PACKAGE.match(name)
+    if match is None:
+        return None
+    return "open" if any(match.groupdict().values()) else "proprietary"
+
+
+def is_prebuilt(name: str) -> bool:
+    """Say whether a module package holds a module for one kernel that its maker built and signed."""
+    return bool(_PREBUILT_MODULE_PACKAGE.match(name))
+
+
+def is_driver_package(name: str) -> bool:
+    """Say whether a package is part of the driver."""
+    return bool(_DRIVER_PACKAGE.match(name)) and not _NOT_DRIVER.match(name)
 
 
 @dataclass(frozen=True)
@@ -45,7 +69,8 @@ class InstalledDriver:
     """What the package manager knows of the driver.
 
     Attributes:
-        version: Driver version of the packages, or null.
+        version: Driver version of the module's packages, else of the libraries', or null.
+        userspace: Driver version of the libraries' packages, or null.
         flavour: Flavour of the module package, or null where there is none.
         module_packages: Packages that bring a kernel module.
         broken: Driver packages that are unpacked, half installed or half configured.
@@ -57,6 +82,7 @@ class InstalledDriver:
     module_packages: tuple[str, ...] = ()
     broken: tuple[str, ...] = ()
     held: tuple[str, ...] = ()
+    userspace: str | None = None
 
 
 def installed_driver(packages: Packages) -> InstalledDriver:
@@ -65,20 +91,18 @@ def installed_driver(packages: Packages) -> InstalledDriver:
     Args:
         packages: Relevant packages with version and status.
     """
-    flavours = {
-        name: "open" if _OPEN_MODULE_PACKAGE.match(name) else "proprietary"
-        for name in packages
-        if _OPEN_MODULE_PACKAGE.match(name) or _PROPRIETARY_MODULE_PACKAGE.match(name)
-    }
-    sources = [name for name in flavours if not _PREBUILT_MODULE_PACKAGE.match(name)]
-    sources += [name for name in packages if _USERSPACE_PACKAGE.match(name)]
-    ours = {name for name in packages if _DRIVER_PACKAGE.match(name) and not _NOT_DRIVER.match(name)}
+    found = {name: module_package_flavour(name) for name in packages}
+    flavours = {name: flavour for name, flavour in found.items() if flavour is not None}
+    libraries = sorted(name for name in packages if _USERSPACE_PACKAGE.match(name))
+    sources = sorted(name for name in flavours if not is_prebuilt(name)) + libraries
+    ours = {name for name in packages if is_driver_package(name)}
     return InstalledDriver(
         version=upstream_version(packages[sources[0]]["version"]) if sources else None,
         flavour=next(iter(flavours.values())) if len(set(flavours.values())) == 1 else None,
         module_packages=tuple(sorted(flavours)),
         broken=tuple(name for name in broken_packages(packages) if name in ours),
         held=tuple(sorted(name for name in ours if packages[name]["status"][:1] == "h")),
+        userspace=upstream_version(packages[libraries[0]]["version"]) if libraries else None,
     )
 
 
@@ -128,6 +152,7 @@ class DriverFound:
         secure_boot: Whether the firmware only takes signed modules; null where it is not known.
         signing_key_enrolled: Whether the firmware knows the key that DKMS signs with; null where it is not known.
         next_kernel: The newest installed kernel where it is not the running one and has no module, or null.
+        runfile: Whether the driver was installed by NVIDIA's runfile, past the package manager.
     """
 
     gpus: Sequence[Mapping[str, Any]] = ()
@@ -142,6 +167,7 @@ class DriverFound:
     secure_boot: bool | None = None
     signing_key_enrolled: bool | None = None
     next_kernel: str | None = None
+    runfile: bool = False
 
 
 @dataclass(frozen=True)
@@ -199,15 +225,41 @@ def _blocked_by_hardware(found: DriverFound, wish: DriverWish) -> DriverDecision
     return None
 
 
-def _blocked_by_firmware(found: DriverFound) -> DriverDecision | None:
+RUNFILE_REASON = (
+    "the driver was installed by NVIDIA's runfile, which the package manager does not know: "
+    "remove it with nvidia-uninstall first"
+)
+
+
+def _blocked_by_runfile(found: DriverFound, wish: DriverWish) -> DriverDecision | None:
+    """Two installers of one driver overwrite each other's files; a driver that is only to be used may be of either."""
+    if not found.runfile or wish.source not in ("vendor", "distribution"):
+        return None
+    return DriverDecision("blocked", RUNFILE_REASON, "packages")
+
+
+def _firmware_state(found: DriverFound, wish: DriverWish, action: Action) -> DriverDecision | None:
     """A module that the firmware refuses can be neither built nor rebooted into use."""
     if not found.secure_boot or found.loaded is not None:
         return None
-    if found.on_disk is not None and found.on_disk_signed is False:
+    changing = action != "reboot"
+    packages = found.installed.module_packages
+    # A distribution may sign its modules itself: then the key of locally built ones does not count.
+    foreign_key = (bool(packages) and all(is_prebuilt(name) for name in packages)) or (
+        changing and wish.source == "distribution"
+    )
+    if not changing and found.on_disk is not None and found.on_disk_signed is False:
+        if found.signing_key_enrolled and not foreign_key:
+            return DriverDecision(
+                "repair_packages",
+                f"Secure Boot is on and the module {found.on_disk} was built before the key that is enrolled now: "
+                "it has to be built and signed again",
+                "kernel_module",
+            )
         return DriverDecision(
             "blocked", f"Secure Boot is on and the module {found.on_disk} on disk is not signed", "firmware"
         )
-    if found.signing_key_enrolled is False:
+    if found.signing_key_enrolled is False and not foreign_key:
         return DriverDecision(
             "blocked", "Secure Boot is on and the key that signs locally built modules is not enrolled", "firmware"
         )
@@ -224,15 +276,28 @@ def _package_state(found: DriverFound) -> DriverDecision | None:
         return DriverDecision(
             "repair_packages", f"packages are not configured: {', '.join(installed.broken)}{outlook}", "packages"
         )
-    if not installed.module_packages or not found.on_disk_known or installed.version is None:
+    if not installed.module_packages or installed.version is None:
         return None
+    if installed.userspace not in (None, installed.version):
+        return DriverDecision(
+            "repair_packages",
+            f"the packages of the kernel module are driver {installed.version}, those of the libraries "
+            f"{installed.userspace}",
+            "packages",
+        )
+    return _module_state(found) if found.on_disk_known else None
+
+
+def _module_state(found: DriverFound) -> DriverDecision | None:
+    """What the packages made of the modules on disk, for this kernel and the next one."""
+    installed = found.installed
     if found.on_disk is None:
         return DriverDecision(
             "repair_packages",
             f"packages of driver {installed.version} are installed, but there is no module for the kernel",
             "kernel_module",
         )
-    prebuilt = all(_PREBUILT_MODULE_PACKAGE.match(name) for name in installed.module_packages)
+    prebuilt = all(is_prebuilt(name) for name in installed.module_packages)
     if found.on_disk != installed.version and not prebuilt:
         return DriverDecision(
             "repair_packages",
@@ -263,9 +328,16 @@ def _flavour_state(found: DriverFound, wish: DriverWish) -> DriverDecision | Non
     )
 
 
-def _version_state(found: DriverFound, wish: DriverWish) -> DriverDecision | None:
-    """A wanted version is compared with what is installed; what is loaded is the reboot's matter."""
-    present = found.installed.version or found.on_disk or found.loaded
+def version_state(present: str | None, wish: DriverWish) -> DriverDecision | None:
+    """Compare a wanted version with what is installed; what is loaded is the reboot's matter.
+
+    Args:
+        present: Version that the packages are, else the one on disk or loaded.
+        wish: What the inventory wants.
+
+    Returns:
+        The change to the wanted version, also to an older one; null where the present one is right.
+    """
     if wish.source == "preinstalled" or present is None:
         return None
     if wish.version and present != wish.version:
@@ -309,12 +381,13 @@ def decide(found: DriverFound, wish: DriverWish) -> DriverDecision:
         found: What is on the host.
         wish: What the inventory wants.
     """
-    blocked = _blocked_by_hardware(found, wish)
+    blocked = _blocked_by_hardware(found, wish) or _blocked_by_runfile(found, wish)
     if blocked is not None:
         return blocked
-    change = _package_state(found) or _flavour_state(found, wish) or _version_state(found, wish)
+    present = found.installed.version or found.on_disk or found.loaded
+    change = _package_state(found) or _flavour_state(found, wish) or version_state(present, wish)
     running = change or _running_state(found)
     # Whatever ends in a newly loaded module fails at a firmware that refuses it; a broken package is mended first.
     if running.action in ("install", "reboot", "replace_flavour", "upgrade"):
-        return _blocked_by_firmware(found) or running
+        return _firmware_state(found, wish, running.action) or running
     return running

@@ -85,7 +85,7 @@ class EnginePlan:
         hold: Packages to hold at their version.
         start: True when the engine is installed, or will be, and does not run.
         sdk: True when the virtual environment of the Docker SDK has to be made.
-        problems: What stops the run before anything is changed.
+        problems: What stops the run before anything is changed, and warnings.
         findings: What is not yet as wanted; errors when they are still there after the work.
         urls: Addresses that the work needs, ``{variable, url}`` each.
     """
@@ -194,24 +194,30 @@ def repository_entries(sources: list[dict[str, Any]], url: str, suite: str, arch
     ]
 
 
-def repository_problems(entries: list[dict[str, Any]], url: str, path: str) -> list[Problem]:
+def repository_problems(entries: list[dict[str, Any]], url: str, path: str, *, repair: bool) -> list[Problem]:
     """Return a problem when a repository stands in another file than the role's.
 
     Args:
         entries: The entries that offer it, see ``repository_entries``.
         url: Address of the repository.
         path: The sources file that the role writes.
+        repair: Whether the role disables the other entry, so that there is only something to tell.
     """
     others = [entry for entry in entries if entry["path"] != path]
     if not others:
         return []
+    names = ", ".join(dict.fromkeys(str(entry["path"]) for entry in others))
     return [
         Problem(
             layer="packages",
             code="apt.duplicate_repository",
-            severity="error",
-            message=f"The repository {url} is already configured in {', '.join(entry['path'] for entry in others)}",
-            next_action=f"Remove that entry, so that the role can write its own with the pinned key to {path}.",
+            severity="warning" if repair else "error",
+            message=f"The repository {url} is already configured in {names}",
+            next_action=f"Nothing: that entry will be disabled in favour of {path} with the pinned key, and the former "
+            f"text stays beside it as *.orig (of {names})."
+            if repair
+            else f"Remove that entry, so that the role can write its own with the pinned key to {path}; or let it do so "
+            "with package_manager_repair_sources: true.",
             evidence=tuple(f"{entry['path']}: Signed-By {entry['signed_by'] or 'not set'}" for entry in others),
         )
     ]
@@ -432,7 +438,9 @@ def _decide_repository(plan: EnginePlan, host: Mapping[str, Any], settings: Mapp
     plan.urls.append({"variable": "docker_engine_repository_url", "url": f"{url.rstrip('/')}/dists/{suite}/InRelease"})
     if not entries:
         plan.urls.append({"variable": "docker_engine_repository_key_url", "url": str(settings["repository_key_url"])})
-    return repository_problems(entries, url, str(settings["repository_file"]))
+    return repository_problems(
+        entries, url, str(settings["repository_file"]), repair=bool(settings.get("repair_sources"))
+    )
 
 
 def _decide_sdk(plan: EnginePlan, engine: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
@@ -504,7 +512,8 @@ def decide_engine(host: Mapping[str, Any], settings: Mapping[str, Any]) -> Engin
         settings: The role's variables without their prefix (source, version, repository_url, repository_key_url,
             daemon_config, data_root, socket, minimum_compose_version, minimum_buildx_version,
             remove_conflicting_packages, sdk_directory, sdk_python_index_url), the site's http_proxy, https_proxy and
-            no_proxy, and: repository_file, the sources file of the role; locked, the versions of the Docker SDK;
+            no_proxy, and: repository_file, the sources file of the role; repair_sources, whether entries of the same
+            repository in other files are disabled; locked, the versions of the Docker SDK;
             sdk_python_index_variable, the name of the variable that set the index.
     """
     plan = EnginePlan()
@@ -539,7 +548,8 @@ def decide_engine(host: Mapping[str, Any], settings: Mapping[str, Any]) -> Engin
         )
     _decide_sdk(plan, engine, settings)
     plan.problems = [problem.as_dict() for problem in problems]
-    if problems:
+    errors = [problem for problem in problems if problem.severity == "error"]
+    if errors:
         plan.action = "blocked"
-        plan.reason = problems[0].message
+        plan.reason = errors[0].message
     return plan

@@ -229,7 +229,9 @@ def _decide_repository(plan: ToolkitPlan, host: Mapping[str, Any], settings: Map
                 "url": str(settings["repository_key_url"]),
             }
         )
-    return repository_problems(entries, url, str(settings["repository_file"]))
+    return repository_problems(
+        entries, url, str(settings["repository_file"]), repair=bool(settings.get("repair_sources"))
+    )
 
 
 def _decide_engine(plan: ToolkitPlan, engine: Mapping[str, Any]) -> None:
@@ -259,7 +261,8 @@ def decide_toolkit(host: Mapping[str, Any], settings: Mapping[str, Any]) -> Tool
     Args:
         host: The fact ``gpu_host``.
         settings: The role's variables without their prefix (source, version, repository_url, repository_key_url,
-            cdi_directory) and repository_file, the sources file of the role.
+            cdi_directory), repository_file, the sources file of the role, and repair_sources, whether entries of the
+            same repository in other files are disabled.
     """
     plan = ToolkitPlan()
     if not host.get("pci_gpu_count") and not host["gpus"]:

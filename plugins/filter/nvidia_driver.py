@@ -14,11 +14,13 @@ _MODULE_UTILS = str(Path(__file__).resolve().parents[2] / "module_utils")
 if _MODULE_UTILS not in ansible.module_utils.__path__:
     ansible.module_utils.__path__.append(_MODULE_UTILS)
 
-from ansible.module_utils.opensora.driver_plan import (  # noqa: E402  the path has to be known first
+from ansible.module_utils.opensora.driver_failure import (  # noqa: E402  the path has to be known first
     failed_build_problem,
     leftover_packages,
-    make_plan,
 )
+from ansible.module_utils.opensora.driver_offer import agreed_pin, offered_problems  # noqa: E402
+from ansible.module_utils.opensora.driver_plan import make_plan  # noqa: E402
+from ansible.module_utils.opensora.package_index import parse_listed_versions  # noqa: E402
 from ansible.module_utils.opensora.plain_data import plain  # noqa: E402
 from ansible.module_utils.opensora.problems import describe  # noqa: E402
 
@@ -26,6 +28,22 @@ from ansible.module_utils.opensora.problems import describe  # noqa: E402
 def driver_plan(host: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
     """Return what the role will do on a host and what stands in its way, see ``make_plan``."""
     return make_plan(plain(host), plain(settings)).as_dict()
+
+
+def driver_offered(plan: dict[str, Any], offered: dict[str, list[str]]) -> list[dict[str, Any]]:
+    """Return what a repository lacks of a plan, see ``offered_problems``."""
+    return [problem.as_dict() for problem in offered_problems(plain(plan), plain(offered))]
+
+
+def driver_agreed_pin(plan: dict[str, Any], listed: str) -> list[dict[str, str]]:
+    """Return the file that makes a distribution's packages agree, in a list that may be empty, see ``agreed_pin``.
+
+    Args:
+        plan: The plan.
+        listed: What ``apt-cache madison`` printed for the plan's packages.
+    """
+    found = agreed_pin(plain(plan), parse_listed_versions(str(listed), "apt"))
+    return [found] if found else []
 
 
 def failed_build(host: dict[str, Any], flavour: str) -> str:
@@ -45,6 +63,8 @@ class FilterModule:
         """Return name and function of each filter."""
         return {
             "nvidia_driver_plan": driver_plan,
+            "nvidia_driver_offered": driver_offered,
+            "nvidia_driver_agreed_pin": driver_agreed_pin,
             "nvidia_driver_failed_build": failed_build,
             "nvidia_driver_leftovers": leftovers,
         }

@@ -65,6 +65,7 @@ HANDED_OVER = {
     "docker_engine_daemon_config_result",
     "docker_engine_requested_config",
     "docker_engine_restart_required",
+    "nvidia_driver_rollback_confirm",
     "opensora_image_result",
     "opensora_service_result",
 }

@@ -1,21 +1,29 @@
 #!/usr/bin/env bash
 # Build the images of the test hosts, each only when its recipe is new, and say as JSON which they are:
-#   {"gpu_host": "opensora-site-test/gpu-host:HASH", "mirror": "opensora-site-test/mirror:HASH", "built": ["mirror"],
-#    "engine": "29.1.0"}
+#   {"gpu_host": {"debian13": "opensora-site-test/gpu-host:HASH"}, "mirror": "opensora-site-test/mirror:HASH",
+#    "built": ["mirror"], "engine": "29.1.0"}
 #
 # The chain, from the slowest-changing to the fastest:
 #   mmdebstrap (Debian 13, minimal) -> base -> system-host (systemd, SSH) -> gpu-host (GPU stand-in)
 #                                                                         -> mirror   (servers and what they serve)
+# and for each other system that a host asks for the same chain up to its gpu-host, under names of its own (gpu-host-debian12).
 # A tag is the hash of everything that goes into its image, so "is it there?" is one question to the engine.
 #
-# usage: build_images.sh CACHE_FOLDER PYTHON      PYTHON has pip, which fetches the wheels that the mirror serves
+# usage: build_images.sh CACHE_FOLDER PYTHON [SYSTEM...]
+#   PYTHON has pip, which fetches the wheels that the mirror serves; SYSTEM is debian13 (always built, the mirror's) or debian12.
 set -euo pipefail
 
 cache=$1 python=$2
+shift 2
+declare -A codenames=([debian13]=trixie [debian12]=bookworm)
+systems=(debian13)
+for system in "$@"; do
+  [[ -n ${codenames[$system]:-} ]] || { echo "test_host_system is '$system', allowed is one of ${!codenames[*]}" >&2; exit 1; }
+  [[ " ${systems[*]} " == *" $system "* ]] || systems+=("$system")
+done
 here=$(cd "$(dirname "$0")" && pwd)
 resources=$(dirname "$here")
 project=$(cd "$resources/../.." && pwd)
-suite=trixie
 # shellcheck disable=SC2016  # $1 is for the hook's shell: the root of the new system
 base_options=(--variant=minbase --include=ca-certificates --format=tar --aptopt='Acquire::Retries "3"'
   --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*'
@@ -42,33 +50,39 @@ recipe_hash() {
 
 have() { docker image inspect "$1" >/dev/null 2>&1; }
 
-base_hash=$(printf '%s\n' "$suite" "${base_options[@]}" | sha256sum | cut -c1-16)
-system_hash=$(recipe_hash "$base_hash" -- molecule/resources/images/system-host)
-gpu_hash=$(recipe_hash "$system_hash" -- molecule/resources/images/gpu-host molecule/resources/stand-ins/gpu)
 # What the Python index holds: what the roles install on hosts and into images, and what the stand-ins need.
 locks=(requirements/docker-sdk.txt roles/opensora_image/files/requirements/{uv,build-tools}.txt
   molecule/resources/stand-ins/open-sora/requirements.lock molecule/resources/stand-ins/python-index/requirements.txt)
-mirror_hash=$(recipe_hash "$system_hash" -- molecule/resources/images/mirror "${locks[@]}" \
-  molecule/resources/stand-ins/{cuda-image,vendor-packages,python-index})
-base=opensora-site-test/base:$base_hash
-system=opensora-site-test/system-host:$system_hash
-gpu_host=opensora-site-test/gpu-host:$gpu_hash
+declare -A base_tar base system_host gpu_host
+for system in "${systems[@]}"; do
+  base_hash=$(printf '%s\n' "${codenames[$system]}" "${base_options[@]}" | sha256sum | cut -c1-16)
+  system_hash=$(recipe_hash "$base_hash" -- molecule/resources/images/system-host)
+  gpu_hash=$(recipe_hash "$system_hash" -- molecule/resources/images/gpu-host molecule/resources/stand-ins/gpu)
+  suffix=${system#debian13}
+  suffix=${suffix:+-$suffix}
+  base_tar[$system]=$cache/debian-${system#debian}-$base_hash.tar
+  base[$system]=opensora-site-test/base$suffix:$base_hash
+  system_host[$system]=opensora-site-test/system-host$suffix:$system_hash
+  gpu_host[$system]=opensora-site-test/gpu-host$suffix:$gpu_hash
+done
+mirror_hash=$(recipe_hash "${system_host[debian13]##*:}" -- molecule/resources/images/mirror "${locks[@]}" \
+  molecule/resources/stand-ins/{cuda-image,gpu,vendor-packages,python-index})
 mirror=opensora-site-test/mirror:$mirror_hash
-base_tar=$cache/debian-13-$base_hash.tar
 
-build_base_tar() {
-  [[ -s $base_tar ]] && return
-  say "Debian 13 root file system (mmdebstrap)"
-  rm -f "$cache"/debian-13-*.tar
+build_base_tar() { # SYSTEM
+  local tar=${base_tar[$1]}
+  [[ -s $tar ]] && return
+  say "${tar##*/}: a root file system (mmdebstrap)"
+  rm -f "${tar%-*}"-*.tar
   # The environment of this machine (its certificate paths above all) means nothing inside the new system.
-  env -i PATH="$PATH" TERM=dumb mmdebstrap --quiet "${base_options[@]}" "$suite" "$base_tar.part" >&2
-  mv "$base_tar.part" "$base_tar"
+  env -i PATH="$PATH" TERM=dumb mmdebstrap --quiet "${base_options[@]}" "${codenames[$1]}" "$tar.part" >&2
+  mv "$tar.part" "$tar"
 }
 
-build_base() {
-  have "$base" && return
-  build_base_tar
-  docker import --change "LABEL org.opensora-site.test-site=shared" "$base_tar" "$base" >/dev/null
+build_base() { # SYSTEM
+  have "${base[$1]}" && return
+  build_base_tar "$1"
+  docker import --change "LABEL org.opensora-site.test-site=shared" "${base_tar[$1]}" "${base[$1]}" >/dev/null
   built+=(base)
 }
 
@@ -90,26 +104,28 @@ remove_older() { # TAG
   done
 }
 
-build_system() {
-  have "$system" && return
-  build_base
-  build "$system" "$here/system-host" "$here/system-host" "$base"
-  remove_older "$system"
+build_system() { # SYSTEM
+  local image=${system_host[$1]}
+  have "$image" && return
+  build_base "$1"
+  build "$image" "$here/system-host" "$here/system-host" "${base[$1]}"
+  remove_older "$image"
   built+=(system-host)
 }
 
-build_gpu_host() {
-  have "$gpu_host" && return
-  build_system
-  build "$gpu_host" "$resources" "$here/gpu-host" "$system"
-  remove_older "$gpu_host"
+build_gpu_host() { # SYSTEM
+  local image=${gpu_host[$1]}
+  have "$image" && return
+  build_system "$1"
+  build "$image" "$resources" "$here/gpu-host" "${system_host[$1]}"
+  remove_older "$image"
   built+=(gpu-host)
 }
 
 build_mirror() {
   have "$mirror" && return
-  build_system
-  build_base_tar
+  build_system debian13
+  build_base_tar debian13
   local context=$cache/mirror-context
   rm -rf "$context"
   mkdir -p "$context/wheels"
@@ -126,19 +142,30 @@ build_mirror() {
   "$python" "$resources/stand-ins/python-index/make_index.py" --wheels "$context/wheels" --stand-ins "$context/stand-in-wheels" \
     --output "$context/www" >&2
   say "the stand-in of the CUDA base image"
-  "$python" "$resources/stand-ins/cuda-image/make_registry_image.py" "$base_tar" "$context/registry" >&2
+  "$python" "$resources/stand-ins/cuda-image/make_registry_image.py" "${base_tar[debian13]}" "$context/registry" >&2
   cp -a "$here/mirror/." "$context/"
   cp -a "$resources/stand-ins/vendor-packages" "$context/vendor-packages"
-  build "$mirror" "$context" "$context" "$system"
+  # The driver's stand-in packages bring its nvidia-smi and its libraries.
+  cp -a "$resources/stand-ins/gpu" "$context/gpu"
+  build "$mirror" "$context" "$context" "${system_host[debian13]}"
   rm -rf "$context"
   remove_older "$mirror"
   built+=(mirror)
 }
 
-build_gpu_host
+for system in "${systems[@]}"; do build_gpu_host "$system"; done
 build_mirror
+
+# members KEY VALUE...: the pairs as members of a JSON object
+members() {
+  local text=""
+  while [[ $# -gt 0 ]]; do text+="${text:+, }\"$1\": \"$2\""; shift 2; done
+  printf '%s' "$text"
+}
 
 names=""
 for name in "${built[@]}"; do names+="${names:+, }\"$name\""; done
-printf '{"gpu_host": "%s", "mirror": "%s", "built": [%s], "engine": "%s"}\n' "$gpu_host" "$mirror" "$names" \
+hosts=()
+for system in "${systems[@]}"; do hosts+=("$system" "${gpu_host[$system]}"); done
+printf '{"gpu_host": {%s}, "mirror": "%s", "built": [%s], "engine": "%s"}\n' "$(members "${hosts[@]}")" "$mirror" "$names" \
   "$(docker version --format '{{.Server.Version}}')"

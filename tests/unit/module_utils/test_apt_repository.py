@@ -48,7 +48,7 @@ def test_two_spellings_of_one_address(first: str, second: str) -> None:
     [
         ("d.list", "deb [arch=amd64 signed-by=/k.asc] https://vendor.test/debian trixie stable", 1),
         ("d.list", "# deb https://vendor.test/debian trixie stable", 0),
-        ("d.list", "deb-src https://vendor.test/debian trixie stable", 0),
+        ("d.list", "deb-src https://vendor.test/debian trixie stable", 1),
         ("d.list", "deb https://vendor.test/debian bookworm stable", 0),
         ("d.sources", "Types: deb\nURIs: https://vendor.test/debian/\nSuites: bookworm trixie\nComponents: stable", 1),
         ("d.sources", "Enabled: no\nTypes: deb\nURIs: https://vendor.test/debian\nSuites: trixie\nComponents: a", 0),

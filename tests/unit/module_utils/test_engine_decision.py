@@ -218,6 +218,19 @@ def test_what_stands_against_it(found: dict[str, Any], wanted: dict[str, Any], e
     assert (plan.action == "blocked") is bool(expected)
 
 
+def test_a_repository_in_another_file_is_replaced_where_the_role_may() -> None:
+    path = "/etc/apt/sources.list.d/docker.list"
+    plan = decide_engine(host(sources=[{**SOURCE, "path": path}]), settings(repair_sources=True))
+    assert plan.action == "install"
+    (problem,) = plan.problems
+    assert (problem["code"], problem["severity"]) == ("apt.duplicate_repository", "warning")
+    assert path in problem["message"]
+    assert ".orig" in problem["next_action"]
+    plan = decide_engine(host(sources=[{**SOURCE, "path": path}]), settings(repair_sources=False))
+    assert plan.action == "blocked"
+    assert "package_manager_repair_sources" in plan.problems[0]["next_action"]
+
+
 def test_an_unsupported_system_is_told_what_is_supported() -> None:
     problem = decide_engine(host(system=ROCKY), settings()).problems[0]
     assert "Rocky Linux 9" in problem["message"]

@@ -201,6 +201,9 @@ def test_an_unsupported_system_and_a_foreign_repository_stop_the_run() -> None:
         }
     ]
     assert codes(decide_toolkit(host, SETTINGS).problems) == ["apt.duplicate_repository"]
+    plan = decide_toolkit(host, {**SETTINGS, "repair_sources": True})
+    assert plan.action == "install"
+    assert [problem["severity"] for problem in plan.problems] == ["warning"]
 
 
 def test_a_gpu_in_mig_mode_is_given_out_by_its_devices() -> None:

@@ -25,3 +25,18 @@ def test_filters(root: Path) -> None:
     assert json.loads(json.dumps(plan))["action"] == "repair_packages"
     assert "too few arguments" in filters["nvidia_driver_failed_build"](host, "open")
     assert filters["nvidia_driver_leftovers"](host, host) == ["nvidia-open-kernel-dkms"]
+
+
+def test_offer_filters() -> None:
+    filters = nvidia_driver.FilterModule().filters()
+    plan = {"index": {"url": "https://mirror.test", "packages": ["libcuda1"], "version": "580"}}
+    found = filters["nvidia_driver_offered"](plan, {"libcuda1": ["595.91.07-1"]})
+    assert json.loads(json.dumps(found))[0]["code"] == "variable.invalid"
+    listed = (
+        "nvidia-open-kernel-dkms | 535.261.03-1 | http://deb.test bookworm/contrib amd64 Packages\n"
+        "libcuda1 | 535.309.01-0+deb12u1 | http://deb.test bookworm-security/non-free amd64 Packages\n"
+        "libcuda1 | 535.261.03-1 | http://deb.test bookworm/non-free amd64 Packages\n"
+    )
+    wish = {"source": "distribution", "version": "", "packages": ["nvidia-open-kernel-dkms", "libcuda1"]}
+    assert "535.261.03-*" in filters["nvidia_driver_agreed_pin"](wish, listed)[0]["text"]
+    assert filters["nvidia_driver_agreed_pin"](wish, "") == []

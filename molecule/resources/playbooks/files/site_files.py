@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Make the files of a test site on the controller: SSH keys, known hosts, name server, and each host's GPUs.
 
-Reads the site as JSON, {"nameserver": "10.0.0.2", "hosts": [["gpu01", 2201, [{"uuid": "GPU-..."}]]]}, from its input,
-and prints {"changed": [files made or changed], "git_trees": digest of the trees that become git repositories}.
+Reads the site as JSON from its input, {"nameserver": "10.0.0.2", "hosts": [["gpu01", 2201, [{"uuid": "GPU-..."}],
+"loaded"]]}, and prints {"changed": [files made or changed], "git_trees": digest of the trees that become git
+repositories}.
 
     FOLDER/ssh_key, known_hosts   the controller's side
     FOLDER/resolv.conf            the hosts' name server, which containers and image builds on them use as well
-    FOLDER/hosts/NAME/            mounted read-only into the host NAME: its SSH host key, who may log in, its GPUs
+    FOLDER/hosts/NAME/            mounted read-only into the host NAME: SSH host key, who may log in, GPUs and driver
     FOLDER/mirror/                mounted into the mirror: its certificate authority and signing keys
 
 usage: site_files.py FOLDER
@@ -60,13 +61,14 @@ def main() -> None:
     controller = ssh_key(folder / "ssh_key", "opensora-site test controller", changed)
     write(folder / "resolv.conf", f"nameserver {site['nameserver']}\noptions timeout:2 attempts:3\n", changed)
     known_hosts = ""
-    for name, port, gpus in site["hosts"]:
+    for name, port, gpus, driver in site["hosts"]:
         host = folder / "hosts" / name
         host.mkdir(parents=True, exist_ok=True)
         public = ssh_key(host / "ssh_host_ed25519_key", name, changed)
         known_hosts += f"[127.0.0.1]:{port} {' '.join(public.split()[:2])}\n"
         write(host / "authorized_keys", controller, changed)
         write(host / "gpus.json", json.dumps(gpus, indent=1) + "\n", changed)
+        write(host / "driver", f"{driver}\n", changed)
     write(folder / "known_hosts", known_hosts, changed)
     json.dump({"changed": changed, "git_trees": git_trees()}, sys.stdout)
 

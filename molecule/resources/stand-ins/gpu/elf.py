@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Write the smallest ELF files that the tools reading a driver's version accept.
 
-`libraries FOLDER` writes the driver's libraries: shared objects without code, whose file name carries the version, as
-that of the real ones does, and which ldconfig can read. `module FILE KERNEL` writes nvidia.ko: nothing but a .modinfo
-section for modinfo.
+`libraries FOLDER [VERSION]` writes the driver's libraries: shared objects without code, whose file name carries the
+version, as that of the real ones does, and which ldconfig can read. `module FILE KERNEL` writes nvidia.ko: nothing but
+a .modinfo section for modinfo.
 """
 
 from __future__ import annotations
@@ -82,8 +82,9 @@ def kernel_module(kernel: str) -> bytes:
 def main() -> None:
     what, where = sys.argv[1], Path(sys.argv[2])
     if what == "libraries":
+        version = sys.argv[3] if len(sys.argv) > 3 else VERSION
         for soname in LIBRARIES:
-            (where / soname.replace(".so.1", f".so.{VERSION}")).write_bytes(shared_object(soname))
+            (where / soname.replace(".so.1", f".so.{version}")).write_bytes(shared_object(soname))
     elif what == "module":
         where.parent.mkdir(parents=True, exist_ok=True)
         where.write_bytes(kernel_module(sys.argv[3]))

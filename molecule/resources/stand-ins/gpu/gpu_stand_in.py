@@ -4,6 +4,13 @@
 Which GPUs a test host has stands in /etc/opensora-site-test-host/gpus.json: a list of objects with a `uuid`, and
 optionally `minor` (the number in /dev/nvidiaN). The rest was recorded on a machine with one H100, repeated per GPU.
 The list may be empty: a host without GPU and driver.
+
+How far the driver is stands in /etc/opensora-site-test-host/driver:
+
+    loaded            the recorded driver is loaded
+    absent            the PCI bus has the cards, and there is no trace of a driver: no module, no nvidia-smi, no library
+    follows-packages  like absent, until packages have built a module: then that one is loaded from this service's next
+                      start on, so that restarting the service, or the host, is what a reboot is elsewhere
 """
 
 from __future__ import annotations
@@ -15,11 +22,13 @@ import shutil
 import stat
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 RECORDED = HERE / "recorded"
 GPUS = Path("/etc/opensora-site-test-host/gpus.json")
+DRIVER = Path("/etc/opensora-site-test-host/driver")
 # Mounted into containers by the CDI specification, with the stand-in nvidia-smi that reads it.
 DATA = Path("/var/lib/gpu-stand-in")
 TREES = Path("/run/gpu-stand-in")
@@ -28,6 +37,18 @@ RECORDED_BUS_ID = "00000000:00:06.0"
 VERSION = "580.159.04"
 MODULES = ("nvidia", "nvidia_uvm", "nvidia_modeset", "nvidia_drm")
 NULL_DEVICE = os.makedev(1, 3)
+SMI = Path("/usr/bin/nvidia-smi")
+SMI_LINK = "../lib/gpu-stand-in/nvidia-smi"
+LIBRARIES = Path("/usr/lib/x86_64-linux-gnu")
+MODULE_FILES = ("nvidia.ko", "nvidia-current-open.ko", "nvidia-current.ko")
+
+
+@dataclass(frozen=True)
+class Driver:
+    """A loaded driver: its version, and whether its kernel module is the open one."""
+
+    version: str = VERSION
+    is_open: bool = True
 
 
 def write(path: Path, text: str) -> None:
@@ -40,7 +61,7 @@ def bus_address(index: int) -> str:
     return f"0000:00:{6 + index:02x}.0"
 
 
-def pci_tree(root: Path, count: int) -> None:
+def pci_tree(root: Path, count: int, *, driver_loaded: bool) -> None:
     """Lay out /sys/bus/pci: the recorded devices that are no GPU, then as many GPUs as wanted."""
     devices = []
     for line in (RECORDED / "sys-bus-pci.txt").read_text(encoding="utf-8").splitlines():
@@ -48,7 +69,7 @@ def pci_tree(root: Path, count: int) -> None:
         if vendor != "0x10de":
             devices.append((address, vendor, device, device_class, driver[0] if driver else ""))
         else:
-            gpu = (vendor, device, device_class, driver[0])
+            gpu = (vendor, device, device_class, driver[0] if driver_loaded else "")
     devices += [(bus_address(index), *gpu) for index in range(count)]
     (root / "drivers").mkdir(parents=True, exist_ok=True)
     for address, vendor, device, device_class, driver in devices:
@@ -62,21 +83,24 @@ def pci_tree(root: Path, count: int) -> None:
             (root / "drivers" / driver / address).symlink_to(f"../../devices/{address}")
 
 
-def module_tree(root: Path) -> None:
+def module_tree(root: Path, driver: Driver) -> None:
     """Lay out /sys/module: the names of the modules that are really there, and the driver's."""
     for module in Path("/sys/module").iterdir():
         (root / module.name).mkdir(parents=True, exist_ok=True)
     for name in MODULES:
-        write(root / name / "version", VERSION + "\n")
+        write(root / name / "version", driver.version + "\n")
         write(root / name / "initstate", "live\n")
         write(root / name / "refcnt", "1\n")
         write(root / name / "taint", "OE\n")
         (root / name / "parameters").mkdir(exist_ok=True)
 
 
-def driver_tree(root: Path, gpus: list[dict[str, object]]) -> None:
-    """Lay out /proc/driver as the open kernel module does."""
-    write(root / "nvidia" / "version", (RECORDED / "proc-driver-nvidia-version.txt").read_text(encoding="utf-8"))
+def driver_tree(root: Path, gpus: list[dict[str, object]], driver: Driver) -> None:
+    """Lay out /proc/driver as the kernel module does."""
+    said = (RECORDED / "proc-driver-nvidia-version.txt").read_text(encoding="utf-8").replace(VERSION, driver.version)
+    if not driver.is_open:
+        said = said.replace("Open Kernel Module for x86_64", "x86_64 Kernel Module")
+    write(root / "nvidia" / "version", said)
     write(root / "nvidia" / "params", 'EnableGpuFirmware: 18\nCoherentGPUMemoryMode: ""\n')
     for index, gpu in enumerate(gpus):
         write(
@@ -85,13 +109,13 @@ def driver_tree(root: Path, gpus: list[dict[str, object]]) -> None:
             f"IRQ:   \t\t {40 + index}\nGPU UUID: \t {gpu['uuid']}\n"
             "Video BIOS: \t 96.00.da.00.0c\nBus Type: \t PCIe\nDMA Size: \t 52 bits\nDMA Mask: \t 0xfffffffffffff\n"
             f"Bus Location: \t {bus_address(index)}\nDevice Minor: \t {gpu['minor']}\n"
-            f"GPU Firmware: \t {VERSION}\nGPU Excluded:\t No\n",
+            f"GPU Firmware: \t {driver.version}\nGPU Excluded:\t No\n",
         )
 
 
-def smi_data(root: Path, gpus: list[dict[str, object]]) -> None:
+def smi_data(root: Path, gpus: list[dict[str, object]], driver: Driver) -> None:
     """Cut the recorded output into head, one piece per GPU, and foot; nvidia-smi puts together what it may show."""
-    recorded = (RECORDED / "nvidia-smi-580.xml").read_text(encoding="utf-8")
+    recorded = (RECORDED / "nvidia-smi-580.xml").read_text(encoding="utf-8").replace(VERSION, driver.version)
     head, rest = recorded.split("\t<attached_gpus>", 1)
     piece = re.search(r"\t<gpu id=.*?\n\t</gpu>\n", rest, re.DOTALL)
     if piece is None:
@@ -110,7 +134,7 @@ def smi_data(root: Path, gpus: list[dict[str, object]]) -> None:
             "gpu_uuid": gpu["uuid"],
             "name": "NVIDIA H100 80GB HBM3",
             "gpu_name": "NVIDIA H100 80GB HBM3",
-            "driver_version": VERSION,
+            "driver_version": driver.version,
             "memory.total": "81559 MiB",
             "memory.reserved": "480 MiB",
             "memory.used": "0 MiB",
@@ -162,18 +186,48 @@ def stop() -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def start() -> None:
-    stop()
-    gpus = json.loads(GPUS.read_text(encoding="utf-8")) if GPUS.exists() else []
-    for index, gpu in enumerate(gpus):
-        gpu.setdefault("minor", index)
-    pci_tree(TREES / "pci", len(gpus))
-    bind(TREES / "pci", "/sys/bus/pci")
-    if not gpus:
+def remove_baked_driver() -> None:
+    """Remove what the image itself holds of the driver's user space, once; packages bring their own later."""
+    if not (SMI.is_symlink() and str(SMI.readlink()) == SMI_LINK):
         return
-    module_tree(TREES / "module")
-    driver_tree(TREES / "driver", gpus)
-    smi_data(DATA, gpus)
+    for library in ("libcuda", "libnvidia-ml"):
+        for path in LIBRARIES.glob(f"{library}.so.*"):
+            path.unlink()
+    subprocess.run(["ldconfig"], check=True)
+    SMI.unlink()
+
+
+def built_driver() -> Driver | None:
+    """Return the driver whose module packages have built, for the newest of the kernels that have one."""
+    modules = Path("/lib/modules")
+    built = [path for name in MODULE_FILES for path in modules.glob(f"*/updates/dkms/{name}*")]
+    if not built:
+        return None
+    newest = max(built, key=lambda path: [int(number) for number in re.findall(r"\d+", path.parts[3])])
+
+    def field(name: str) -> str:
+        command = ["modinfo", "--field", name, str(newest)]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    return Driver(field("version"), is_open="GPL" in field("license"))
+
+
+def write_module() -> None:
+    """Put a module of the recorded driver where DKMS would have put it for the running kernel."""
+    kernel = os.uname().release
+    modules = Path("/lib/modules") / kernel
+    module = modules / "updates" / "dkms" / "nvidia.ko"
+    subprocess.run([sys.executable, str(HERE / "elf.py"), "module", str(module), kernel], check=True)
+    for name in ("modules.order", "modules.builtin", "modules.builtin.modinfo"):
+        (modules / name).touch()
+    subprocess.run(["depmod", kernel], check=True)
+
+
+def present(gpus: list[dict[str, object]], driver: Driver) -> None:
+    """Show the driver as loaded: its trees over /proc and /sys, its device nodes, and what nvidia-smi reads."""
+    module_tree(TREES / "module", driver)
+    driver_tree(TREES / "driver", gpus, driver)
+    smi_data(DATA, gpus, driver)
     loaded = Path("/proc/modules")
     if loaded.exists():
         lines = "".join(f"{name} 1000000 1 - Live 0x0000000000000000 (OE)\n" for name in MODULES)
@@ -183,13 +237,28 @@ def start() -> None:
     bind(TREES / "driver", "/proc/driver")
     for name in ("nvidiactl", "nvidia-uvm", "nvidia-uvm-tools", *(f"nvidia{gpu['minor']}" for gpu in gpus)):
         device_node(Path("/dev") / name)
-    kernel = os.uname().release
-    modules = Path("/lib/modules") / kernel
-    module = modules / "updates" / "dkms" / "nvidia.ko"
-    subprocess.run([sys.executable, str(HERE / "elf.py"), "module", str(module), kernel], check=True)
-    for name in ("modules.order", "modules.builtin", "modules.builtin.modinfo"):
-        (modules / name).touch()
-    subprocess.run(["depmod", kernel], check=True)
+
+
+def start() -> None:
+    stop()
+    gpus = json.loads(GPUS.read_text(encoding="utf-8")) if GPUS.exists() else []
+    for index, gpu in enumerate(gpus):
+        gpu.setdefault("minor", index)
+    wanted = DRIVER.read_text(encoding="utf-8").strip() if DRIVER.exists() else "loaded"
+    if wanted == "loaded":
+        driver: Driver | None = Driver()
+    elif wanted in ("absent", "follows-packages"):
+        remove_baked_driver()
+        driver = built_driver() if wanted == "follows-packages" else None
+    else:
+        sys.exit(f"{DRIVER} is '{wanted}', allowed is one of loaded, absent, follows-packages")
+    pci_tree(TREES / "pci", len(gpus), driver_loaded=driver is not None)
+    bind(TREES / "pci", "/sys/bus/pci")
+    if not gpus or driver is None:
+        return
+    present(gpus, driver)
+    if wanted == "loaded":
+        write_module()
 
 
 if __name__ == "__main__":

@@ -3,31 +3,35 @@
 
     OUTPUT/docker/linux/debian                    Debian's own engine, repacked under the names of Docker's packages
     OUTPUT/libnvidia-container/stable/deb/amd64   stand-ins of NVIDIA's container toolkit, in two versions
+    OUTPUT/cuda/repos/debian13/x86_64, debian12   stand-ins of NVIDIA's driver packages, in three versions
+    OUTPUT/cuda-wrong-key/repos/debian13/x86_64   the same, which the mirror signs with another key
 
 Runs while the mirror's image is built: root, apt and the network are there.
+
+usage: build_repositories.py OUTPUT GPU_STAND_IN_FOLDER
 """
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+from debian_package import build_package, fill_in, flat_repository, release, run
+from driver_packages import build_driver_packages
+
 HERE = Path(__file__).resolve().parent
 TOOLKIT_VERSIONS = ("1.19.1", "1.20.0")
 RELEASE = "debian.13~trixie"
+DRIVER_REPOSITORIES = (
+    "cuda/repos/debian13/x86_64",
+    "cuda/repos/debian12/x86_64",
+    "cuda-wrong-key/repos/debian13/x86_64",
+)
 ENGINE = ("docker.io", "docker-cli", "containerd", "runc", "docker-buildx", "docker-compose")
-
-
-def run(*command: str, cwd: Path | None = None) -> str:
-    return subprocess.run(command, check=True, capture_output=True, text=True, cwd=cwd).stdout
-
-
-def build_package(tree: Path, output: Path) -> None:
-    run("dpkg-deb", "--root-owner-group", "-Zgzip", "-z1", "--build", str(tree), str(output))
 
 
 def repack(work: Path, output: Path, sources: list[str], name: str, fields: dict[str, str]) -> None:
@@ -130,12 +134,6 @@ def engine(output: Path) -> None:
     release(suite, options)
 
 
-def release(folder: Path, options: dict[str, str]) -> None:
-    flags = [word for name, value in options.items() for word in ("-o", f"APT::FTPArchive::Release::{name}={value}")]
-    text = run("apt-ftparchive", *flags, "release", ".", cwd=folder)
-    (folder / "Release").write_text(text, encoding="utf-8")
-
-
 def toolkit(output: Path) -> None:
     output.mkdir(parents=True)
     for version in TOOLKIT_VERSIONS:
@@ -143,23 +141,26 @@ def toolkit(output: Path) -> None:
             with tempfile.TemporaryDirectory() as temporary:
                 tree = Path(temporary) / source.name
                 shutil.copytree(source, tree, symlinks=True)
-                for path in tree.rglob("*"):
-                    if path.is_file() and not path.is_symlink():
-                        text = path.read_text(encoding="utf-8")
-                        path.write_text(text.replace("@VERSION@", version), encoding="utf-8")
-                        path.chmod(0o755 if path.parent.name == "bin" or path.name in {"postinst", "prerm"} else 0o644)
-                for folder in (tree, *(path for path in tree.rglob("*") if path.is_dir())):
-                    folder.chmod(0o755)
+                fill_in(tree, {"VERSION": version})
                 build_package(tree, output)
-    (output / "Packages").write_text(run("apt-ftparchive", "packages", ".", cwd=output), encoding="utf-8")
-    run("gzip", "-9nk", str(output / "Packages"))
-    release(output, {"Origin": "NVIDIA (stand-in)", "Label": "toolkit (stand-in)", "Architectures": "amd64"})
+    flat_repository(output, {"Origin": "NVIDIA (stand-in)", "Label": "toolkit (stand-in)", "Architectures": "amd64"})
+
+
+def driver(root: Path, gpu: Path) -> None:
+    """Build the driver's repository for each system of the vendor's, and a copy of Debian 13's for the wrong key."""
+    first = root / DRIVER_REPOSITORIES[0]
+    build_driver_packages(first, gpu)
+    flat_repository(first, {"Origin": "NVIDIA (stand-in)", "Label": "driver (stand-in)", "Architectures": "amd64"})
+    for other in DRIVER_REPOSITORIES[1:]:
+        # The packages are the same files: hard links.
+        shutil.copytree(first, root / other, copy_function=os.link)
 
 
 def main() -> None:
     root = Path(sys.argv[1])
     engine(root / "docker" / "linux" / "debian")
     toolkit(root / "libnvidia-container" / "stable" / "deb" / "amd64")
+    driver(root, Path(sys.argv[2]))
 
 
 if __name__ == "__main__":
