@@ -44,6 +44,21 @@ options:
       minimum_memory_mib:
         description: Memory that a GPU must have, in MiB; GPUs with less are named as a problem.
         type: int
+      cuda_version:
+        description: CUDA version that the image needs, such as V(12.2.2); an older driver is named as a problem.
+        type: str
+      minimum_free_bytes:
+        description: Free bytes that the engine's file system must have.
+        type: int
+      minimum_free_inodes:
+        description: Free inodes that the engine's file system must have.
+        type: int
+      minimum_compose_version:
+        description: Version that the compose plugin must have.
+        type: str
+      minimum_buildx_version:
+        description: Version that the buildx plugin must have.
+        type: str
   paths:
     description:
       - Paths whose free bytes and inodes are measured, besides the engine's data root; where one does not exist the
@@ -122,8 +137,41 @@ gpu_host:
           C(cuda_max), and the next C(action) with its C(reason) and the broken C(layer).
       type: dict
       returned: always
+    kernels:
+      description:
+        - The running kernel and the one that boots next, with C(headers), the NVIDIA C(module) on the disk, the state
+          of each NVIDIA module in C(dkms), and when the initial RAM disk was last written (seconds since 1970).
+      type: list
+      elements: dict
+      returned: always
+    services:
+      description: State of the units that driver and engine depend on; empty without systemd.
+      type: dict
+      returned: always
+    package_manager:
+      description: Kind, lock holders, whether a change was interrupted, packages that are broken or held.
+      type: dict
+      returned: always
+    cloud_init:
+      description: Whether cloud-init is there, and how far it is with the first boot.
+      type: dict
+      returned: always
+    fabric:
+      description: Whether the hardware needs a fabric manager or a subnet manager, and what is there of them.
+      type: dict
+      returned: always
+    persistence:
+      description: Persistence daemon and mode.
+      type: dict
+      returned: always
+    driver_files:
+      description: Text and time of change of each file that the role nvidia_driver keeps; null where there is none.
+      type: dict
+      returned: always
     engine:
-      description: Container engine with versions, plugins, runtimes, data root and the SDK's virtual environment.
+      description:
+        - Container engine with versions, plugins, runtimes, data root, configuration file and the SDK's virtual
+          environment.
       type: dict
       returned: always
     problems:
@@ -155,6 +203,11 @@ ARGUMENT_SPEC = {
             "driver_version": {"type": "str"},
             "driver_flavour": {"type": "str"},
             "minimum_memory_mib": {"type": "int"},
+            "cuda_version": {"type": "str"},
+            "minimum_free_bytes": {"type": "int"},
+            "minimum_free_inodes": {"type": "int"},
+            "minimum_compose_version": {"type": "str"},
+            "minimum_buildx_version": {"type": "str"},
         },
     },
     "paths": {"type": "list", "elements": "path", "default": []},

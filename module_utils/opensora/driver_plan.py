@@ -21,7 +21,7 @@ from ansible.module_utils.opensora.driver_settings import (
     text_of,
 )
 from ansible.module_utils.opensora.driver_state import DriverWish, version_state
-from ansible.module_utils.opensora.gpu_host_problems import driver_problem, find_problems
+from ansible.module_utils.opensora.gpu_host_problems import driver_problem, driver_problems
 from ansible.module_utils.opensora.problems import Problem, describe
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def _own_problems(host: Mapping[str, Any]) -> list[Problem]:
     """Return the problems of the host that are the driver's; what else is wrong is another role's matter."""
     return [
         problem
-        for problem in find_problems(host)
+        for problem in driver_problems(host)
         if problem.layer in _DRIVER_LAYERS and problem.code.partition(".")[0] in _DRIVER_SUBJECTS
     ]
 

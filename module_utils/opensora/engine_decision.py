@@ -216,8 +216,8 @@ def repository_problems(entries: list[dict[str, Any]], url: str, path: str, *, r
             next_action=f"Nothing: that entry will be disabled in favour of {path} with the pinned key, and the former "
             f"text stays beside it as *.orig (of {names})."
             if repair
-            else f"Remove that entry, so that the role can write its own with the pinned key to {path}; or let it do so "
-            "with package_manager_repair_sources: true.",
+            else f"Remove that entry, so that the role can write its own with the pinned key to {path}; or let "
+            "it do so with package_manager_repair_sources: true.",
             evidence=tuple(f"{entry['path']}: Signed-By {entry['signed_by'] or 'not set'}" for entry in others),
         )
     ]

@@ -6,6 +6,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Callable, cast
 
+from ansible.module_utils.opensora.driver_settings import cuda_problem
+from ansible.module_utils.opensora.host_problems_engine import engine_problems
+from ansible.module_utils.opensora.host_problems_packages import package_problems
 from ansible.module_utils.opensora.problems import Layer, Problem, Severity
 
 if TYPE_CHECKING:
@@ -33,6 +36,7 @@ _BLOCKED_NEXT_ACTION = {
         "or turn Secure Boot off."
     ),
     "configuration": "Set nvidia_driver_flavour to auto or to the flavour that these cards need.",
+    "packages": "Run `nvidia-uninstall` on the host first, or use that driver: nvidia_driver_source: preinstalled.",
 }
 _DRIVER_CODES = {
     "install": "driver.absent",
@@ -45,6 +49,7 @@ _BLOCKED_CODES = {
     "pci": "gpu.absent",
     "firmware": "driver.module_not_accepted",
     "configuration": "driver.flavour_impossible",
+    "packages": "driver.runfile",
 }
 
 
@@ -183,54 +188,120 @@ def _fabric_problem(host: Mapping[str, Any]) -> Problem | None:
     )
 
 
-def _stale_specification_problem(host: Mapping[str, Any]) -> Problem | None:
-    loaded = host["driver"]["loaded"]
-    stale = [
-        f"{spec['path']} is of driver {spec['driver_version']}"
-        for spec in host["toolkit"]["cdi_specs"]
-        if loaded and spec["driver_version"] and spec["driver_version"] != loaded
-    ]
-    if not stale:
+def _headers_problem(host: Mapping[str, Any]) -> Problem | None:
+    """A module that is built on the host needs the headers of the kernel it is for."""
+    if not any("dkms" in name for name in host["driver"]["module_packages"]):
         return None
+    lacking = [kernel for kernel in host.get("kernels") or [] if not kernel["headers"] and kernel["module"] is None]
+    if not lacking:
+        return None
+    names = ", ".join(kernel["release"] for kernel in lacking)
+    now = any(kernel["running"] for kernel in lacking) and host["driver"]["loaded"] is None
     return Problem(
-        layer="toolkit",
-        code="toolkit.cdi_stale",
-        severity="warning",
-        message=f"The CDI specification is not of the loaded driver {loaded}",
-        next_action="Generate it again: systemctl restart nvidia-cdi-refresh.service.",
-        evidence=tuple(stale),
+        layer="kernel_module",
+        code="kernel.headers_missing",
+        severity="error" if now else "warning",
+        message=f"Kernel {names} has neither headers nor an NVIDIA module"
+        + ("" if now else ": the driver works until the host boots it"),
+        next_action=f"Install the headers of {names} and of its flavour's next kernels; DKMS then builds the module.",
+        evidence=tuple(
+            f"{kernel['release']}: "
+            + (
+                ", ".join(
+                    f"{entry['module']}/{entry['version']} {entry['state']}" for entry in kernel.get("dkms") or []
+                )
+                or "no DKMS module"
+            )
+            for kernel in host["kernels"]
+        ),
     )
 
 
-def _snap_problem(host: Mapping[str, Any]) -> Problem | None:
-    if host["engine"]["kind"] != "snap":
+def _fabric_state_problem(host: Mapping[str, Any]) -> Problem | None:
+    fabric = host["fabric"]
+    waiting = [entry for entry in fabric.get("states") or [] if entry["state"] != "Completed"]
+    if not fabric["required"] or not fabric["running"] or not waiting or fabric["version"] != host["driver"]["loaded"]:
         return None
     return Problem(
-        layer="engine",
-        code="engine.snap",
+        layer="fabric",
+        code="fabric.not_ready",
         severity="error",
-        message="Docker comes from a snap, which ignores /etc/docker and can't see the container toolkit",
-        next_action="Move what the snap holds (images, volumes), then run `snap remove docker` and run again.",
-        evidence=(f"data root {host['engine']['data_root']}",),
+        message=f"The fabric manager runs, and {len(waiting)} GPU(s) are not in the fabric: CUDA fails with error 802",
+        next_action="Wait for the state Completed; if it does not come, read `journalctl -u nvidia-fabricmanager`.",
+        evidence=tuple(f"{entry['pci_bus_id']}: {entry['state']}, status {entry['status'] or 'unknown'}" for entry in waiting),
     )
 
 
-_CHECKS: tuple[Callable[[Mapping[str, Any]], Problem | None], ...] = (
+def _subnet_manager_problem(host: Mapping[str, Any]) -> Problem | None:
+    subnet = host["fabric"].get("subnet_manager") or {}
+    if not subnet.get("required") or (subnet["installed"] and subnet["running"] is not False):
+        return None
+    return Problem(
+        layer="fabric",
+        code="fabric.subnet_manager_absent",
+        severity="error",
+        message="The host's NVLink 5 switches need the subnet manager nvlsm, which "
+        + ("does not run" if subnet["installed"] else "is not installed"),
+        next_action="Install nvlsm of the driver's repository and start it before the fabric manager.",
+    )
+
+
+def _runfile_problem(host: Mapping[str, Any]) -> Problem | None:
+    driver = host["driver"]
+    if not driver.get("runfile") or driver["action"] == "blocked":
+        return None
+    return Problem(
+        layer="packages",
+        code="driver.runfile",
+        severity="warning",
+        message="The driver was installed by NVIDIA's runfile, which the package manager does not know",
+        next_action="Keep nvidia_driver_source: preinstalled; to change over, run `nvidia-uninstall` first.",
+    )
+
+
+def _cuda_problem(host: Mapping[str, Any], wanted: Mapping[str, Any]) -> Problem | None:
+    return cuda_problem(host, {"image_cuda_version": wanted.get("cuda_version") or ""}, None)
+
+
+_DRIVER_CHECKS: tuple[Callable[[Mapping[str, Any]], Problem | None], ...] = (
+    _headers_problem,
     driver_problem,
     _smi_problem,
     _missing_gpu_problem,
     _sick_gpu_problem,
     _uvm_problem,
     _fabric_problem,
-    _stale_specification_problem,
-    _snap_problem,
+    _fabric_state_problem,
+    _subnet_manager_problem,
 )
 
 
-def find_problems(host: Mapping[str, Any]) -> list[Problem]:
-    """Return everything that is wrong on a host, from the deepest layer upwards.
+def driver_problems(host: Mapping[str, Any]) -> list[Problem]:
+    """Return what is wrong with GPUs, driver and fabric, from the deepest layer upwards.
 
     Args:
         host: Description of the host, as ``gpu_host_info`` returns it.
     """
-    return [problem for problem in (check(host) for check in _CHECKS) if problem is not None]
+    return [problem for problem in (check(host) for check in _DRIVER_CHECKS) if problem is not None]
+
+
+def find_problems(host: Mapping[str, Any], wanted: Mapping[str, Any] | None = None) -> list[Problem]:
+    """Return everything that is wrong on a host, from the deepest layer upwards.
+
+    Args:
+        host: Description of the host, as ``gpu_host_info`` returns it.
+        wanted: What the inventory wants, see ``package_problems`` and ``engine_problems``; also
+            ``minimum_memory_mib`` and ``cuda_version``.
+    """
+    wanted = wanted or {}
+    single = (
+        _runfile_problem(host),
+        _cuda_problem(host, wanted),
+        small_gpu_problem(host, wanted.get("minimum_memory_mib")),
+    )
+    return [
+        *driver_problems(host),
+        *(problem for problem in single if problem is not None),
+        *package_problems(host, wanted),
+        *engine_problems(host, wanted),
+    ]

@@ -73,6 +73,11 @@ def _enabled(text: str | None) -> bool:
     return (_known(text) or "").lower() == "enabled"
 
 
+def _switch(text: str | None) -> bool | None:
+    """Return whether something is on; null where nvidia-smi does not say."""
+    return {"enabled": True, "disabled": False}.get((_known(text) or "").lower())
+
+
 def _error_lines(text: str) -> str | None:
     """Return what a program said instead of an answer, without empty lines and at most five lines."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
@@ -107,6 +112,8 @@ def _gpu_from_xml(index: int, gpu: ET.Element) -> dict[str, Any]:
         "pci_bus_id": canonical_bus_id(gpu.get("id") or gpu.findtext("./pci/pci_bus_id") or ""),
         "memory_total_mib": _mebibytes(gpu.findtext("./fb_memory_usage/total")),
         "compute_capability": None,
+        "persistence_mode": _switch(gpu.findtext("persistence_mode")),
+        "fabric": {"state": _known(gpu.findtext("./fabric/state")), "status": _known(gpu.findtext("./fabric/status"))},
         "mig": {
             "enabled": _enabled(gpu.findtext("./mig_mode/current_mig")),
             "pending": _enabled(gpu.findtext("./mig_mode/pending_mig")),
@@ -163,6 +170,8 @@ def parse_csv(text: str) -> SmiReport:
                 "pci_bus_id": canonical_bus_id(row["pci.bus_id"]),
                 "memory_total_mib": _mebibytes(row["memory.total"]),
                 "compute_capability": _version(row["compute_cap"]),
+                "persistence_mode": None,
+                "fabric": {"state": None, "status": None},
                 "mig": {"enabled": _enabled(row["mig.mode.current"]), "pending": False, "devices": []},
                 "healthy": uuid is not None and not any(map(_SICK.search, values)),
             }

@@ -9,7 +9,7 @@ import re
 # Only what decisions are made about; a host has thousands of packages.
 _RELEVANT = re.compile(
     r"^(nvidia|libnvidia|libnvcuvid|libnvoptix|libcuda1|cuda-(drivers|keyring|compat)|xserver-xorg-video-nvidia|dkms$|mokutil$"
-    r"|kmod-nvidia|firmware-(nvidia|misc-nonfree)|glx-alternative-nvidia"
+    r"|kmod-nvidia|firmware-(nvidia|misc-nonfree)|glx-alternative-nvidia|nvlsm|libnvsdm|snapd$|cloud-init$|unattended-upgrades$"
     r"|linux-(headers|image|modules-nvidia|objects-nvidia|signatures-nvidia)|kernel-(core|devel|headers)|docker|moby|containerd|runc$|podman"
     r"|buildah$|python3-docker$|python3-venv$|ca-certificates$|initramfs-tools$|dracut$)"
 )
@@ -66,6 +66,16 @@ def parse_rpm_list(text: str) -> Packages:
         if version and _RELEVANT.match(name):
             found[name] = {"version": version, "status": "ii"}
     return found
+
+
+def unconfigured_packages(text: str) -> list[str]:
+    """Return the names of all packages of dpkg's status file that are unpacked, half installed or half configured.
+
+    Args:
+        text: Text of the status file.
+    """
+    state = r"^Package: (\S+)\nStatus: \S+ \S+ (?:half-installed|unpacked|half-configured)$"
+    return sorted(set(re.findall(state, text, re.MULTILINE)))
 
 
 RPM_QUERY = ("rpm", "-qa", "--qf", "%{NAME}\\t%{EVR}\\n")

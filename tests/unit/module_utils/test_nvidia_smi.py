@@ -73,6 +73,8 @@ def test_recorded_h100(root: Path) -> None:
             "pci_bus_id": "0000:00:06.0",
             "memory_total_mib": 81559,
             "compute_capability": "9.0",
+            "persistence_mode": True,
+            "fabric": {"state": None, "status": None},
             "mig": {"enabled": False, "pending": False, "devices": []},
             "healthy": True,
         }
