@@ -105,7 +105,7 @@ ADVICE = {
     "library-mismatch": ("userspace", "reboot"),
     "loaded-differs": ("kernel_module", "Reboot"),
     "nouveau": ("kernel_module", "Reboot"),
-    "old-cuda-key": ("packages", "key"),
+    "old-cuda-key": ("packages", "package_manager"),
     "package-lock-held": ("packages", "Install the driver"),
     "runtime-not-registered": ("engine", "playbooks/engine.yml"),
     "secure-boot": ("firmware", "mokutil --import"),
