@@ -174,7 +174,9 @@ def _duplicate_problems(
 
 def _source_problem(source: AptSource, code: str, severity: Severity, message: str, next_action: str) -> Problem:
     line = f"{source.place}: {' '.join(source.uris)} {' '.join(source.suites)}"
-    return Problem("packages", code, severity, message, next_action, (f"{line} (Signed-By {source.signed_by or 'not set'})",))
+    return Problem(
+        "packages", code, severity, message, next_action, (f"{line} (Signed-By {source.signed_by or 'not set'})",)
+    )
 
 
 def _disable(source: AptSource, code: str, message: str) -> Problem:

@@ -198,6 +198,8 @@ def _keep(
 
 def _summary(plan: DriverPlan) -> str:
     parts = [f"driver: {plan.action.replace('_', ' ')} ({plan.reason})"]
+    if plan.packages and (plan.version or plan.branch):
+        parts.append(f"version {plan.version}" if plan.version else f"branch {plan.branch}")
     parts += [f"use the repository {plan.repository['url']}"] if plan.repository else []
     named = {
         "add components": plan.components,

@@ -228,7 +228,9 @@ def _fabric_state_problem(host: Mapping[str, Any]) -> Problem | None:
         severity="error",
         message=f"The fabric manager runs, and {len(waiting)} GPU(s) are not in the fabric: CUDA fails with error 802",
         next_action="Wait for the state Completed; if it does not come, read `journalctl -u nvidia-fabricmanager`.",
-        evidence=tuple(f"{entry['pci_bus_id']}: {entry['state']}, status {entry['status'] or 'unknown'}" for entry in waiting),
+        evidence=tuple(
+            f"{entry['pci_bus_id']}: {entry['state']}, status {entry['status'] or 'unknown'}" for entry in waiting
+        ),
     )
 
 

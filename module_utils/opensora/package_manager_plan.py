@@ -1,0 +1,83 @@
+# Copyright: (c) 2026, the opensora-site authors
+# SPDX-License-Identifier: MIT
+"""What has to be done before the package manager of a host can be used."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ansible.module_utils.opensora.apt_source_conflicts import find_source_problems
+from ansible.module_utils.opensora.apt_source_repair import is_repairable
+from ansible.module_utils.opensora.problems import invalid_value
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_FIRST_BOOT = ("running", "not run")
+
+
+@dataclass
+class PackageManagerPlan:
+    """What the role will do.
+
+    Attributes:
+        wait: Whether somebody else is using the package manager, or cloud-init will.
+        configure: Whether an interrupted change has to be finished.
+        repair: Whether source entries have to be disabled so that apt works.
+        reasons: Why, one sentence each.
+        problems: What stands in the way, and warnings of what will be disabled.
+    """
+
+    wait: bool = False
+    configure: bool = False
+    repair: bool = False
+    reasons: list[str] = field(default_factory=list)
+    problems: list[dict[str, Any]] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the plan as plain data."""
+        return asdict(self)
+
+
+def make_plan(host: Mapping[str, Any], settings: Mapping[str, Any]) -> PackageManagerPlan:
+    """Return what the role will do on a host.
+
+    Args:
+        host: Description of the host, as ``gpu_host_info`` returns it.
+        settings: The role's variables without their prefix.
+    """
+    plan = PackageManagerPlan()
+    for name in ("wait_timeout", "lock_timeout"):
+        if not str(settings[name]).isdigit():
+            plan.problems.append(
+                invalid_value(f"package_manager_{name}", settings[name], "a whole number of seconds, from 0").as_dict()
+            )
+    state, first_boot = host["package_manager"], host["cloud_init"]["status"]
+    holders = state["lock_holders"]
+    plan.wait = first_boot in _FIRST_BOOT or bool(holders)
+    if first_boot in _FIRST_BOOT:
+        plan.reasons.append(f"cloud-init is {first_boot}")
+    plan.reasons += [f"{holder['command']} (process {holder['pid']}) holds {holder['path']}" for holder in holders]
+    # Half-configured packages of the driver are the driver role's: configuring them again fails in the same way.
+    of_driver = set(host["driver"]["broken_packages"])
+    broken = [name for name in state["broken"] if name not in of_driver]
+    plan.configure = state["interrupted"] or bool(broken)
+    if plan.configure:
+        plan.reasons.append(f"half configured: {', '.join(broken)}" if broken else "dpkg was interrupted")
+    _plan_sources(plan, host, settings)
+    return plan
+
+
+def _plan_sources(plan: PackageManagerPlan, host: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
+    found = find_source_problems(host["apt_sources"], host["os"], host["apt_unreadable"])
+    broken = [problem.as_dict() for problem in found if is_repairable(problem.as_dict())]
+    plan.repair = bool(broken) and bool(settings["repair_sources"])
+    if plan.repair:
+        plan.reasons += [problem["message"] for problem in broken]
+        for problem in broken:
+            problem["severity"] = "warning"
+            problem["next_action"] = (
+                "Nothing: the run disables the entry and keeps the former file beside it with the ending .orig."
+            )
+    plan.problems += broken

@@ -1,0 +1,101 @@
+"""Waiting for locks that another process really holds."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import package_manager_ready
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+HOLD = """
+import fcntl, sys, time
+handle = open(sys.argv[1], "r+")
+fcntl.lockf(handle, fcntl.LOCK_EX)
+print("held", flush=True)
+time.sleep(float(sys.argv[2]))
+"""
+
+
+@pytest.fixture
+def hold(tmp_path: Path) -> Iterator[Callable[[float], tuple[Path, subprocess.Popen[str]]]]:
+    started: list[subprocess.Popen[str]] = []
+
+    def start(seconds: float) -> tuple[Path, subprocess.Popen[str]]:
+        lock = tmp_path / "lock-frontend"
+        lock.touch()
+        argv = [sys.executable, "-c", HOLD, str(lock), str(seconds)]
+        process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)  # noqa: S603  all words are ours
+        started.append(process)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        return lock, process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture(autouse=True)
+def no_cloud_init(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(package_manager_ready, "_PAUSE_SECONDS", 0.1)
+    monkeypatch.setattr(package_manager_ready.AnsibleModule, "get_bin_path", lambda *_, **__: None)
+
+
+def test_free_locks(run_module: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
+    (tmp_path / "free").touch()
+    result = run_module(package_manager_ready, locks=[str(tmp_path / "free"), str(tmp_path / "absent")])
+    assert (result["changed"], result["waited_seconds"]) == (False, 0)
+
+
+def test_waits_until_the_holder_is_done(run_module: Callable[..., dict[str, Any]], hold: Any) -> None:
+    lock, _ = hold(1.2)
+    begin = time.monotonic()
+    result = run_module(package_manager_ready, locks=[str(lock)], lock_timeout=20)
+    assert not result.get("failed")
+    assert time.monotonic() - begin > 0.8
+
+
+def test_names_the_holder_and_leaves_it_alone(run_module: Callable[..., dict[str, Any]], hold: Any) -> None:
+    lock, process = hold(60)
+    result = run_module(package_manager_ready, locks=[str(lock)], lock_timeout=0)
+    (problem,) = result["problems"]
+    assert (result["failed"], problem["code"]) == (True, "packages.lock_held")
+    assert f"process {process.pid}" in problem["message"]
+    assert "time.sleep" in problem["message"]  # the command line
+    assert process.poll() is None
+    assert lock.exists()
+
+
+def test_check_mode_waits_for_nothing(run_module: Callable[..., dict[str, Any]], hold: Any) -> None:
+    lock, _ = hold(60)
+    result = run_module(package_manager_ready, locks=[str(lock)], configure=True, _ansible_check_mode=True)
+    assert (result["changed"], result["waited_seconds"]) == (True, 0)
+
+
+@pytest.mark.parametrize(
+    ("status", "failed"), [("done", False), ("error", False), ("disabled", False), ("running", True)]
+)
+def test_first_boot(
+    run_module: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch, status: str, failed: bool
+) -> None:
+    monkeypatch.setattr(package_manager_ready.AnsibleModule, "get_bin_path", lambda *_, **__: "/usr/bin/cloud-init")
+    monkeypatch.setattr(
+        package_manager_ready.AnsibleModule, "run_command", lambda *_, **__: (0, f"status: {status}\n", "")
+    )
+    result = run_module(package_manager_ready, locks=[], wait_timeout=0)
+    assert bool(result.get("failed")) == failed
+    assert not failed or "cloud-init" in result["problems"][0]["message"]
+
+
+def test_command_of_this_process() -> None:
+    assert "pytest" in package_manager_ready.command_of(os.getpid())
+    assert package_manager_ready.command_of(2**22 + 1) == "unknown command"
