@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Callable, cast
+from typing import TYPE_CHECKING, Any, Callable, cast, get_args
 
 from ansible.module_utils.opensora.driver_settings import cuda_problem
 from ansible.module_utils.opensora.host_problems_engine import engine_problems
@@ -63,6 +63,8 @@ def driver_problem(host: Mapping[str, Any]) -> Problem | None:
     code = _BLOCKED_CODES.get(layer, "driver.blocked") if blocked else _DRIVER_CODES[action]
     if blocked and layer == "pci" and host["pci_gpu_count"]:
         code = "gpu.mixed_generations"
+    if action == "install" and driver.get("runfile"):
+        return _runfile_without_module(host)
     if action == "reboot" and driver["loaded"] is None:
         code = "driver.nouveau_loaded" if host["nouveau_loaded"] else "driver.not_loaded"
     # Broken packages under a loaded driver bite at the next boot, not now.
@@ -74,8 +76,32 @@ def driver_problem(host: Mapping[str, Any]) -> Problem | None:
         message=f"The NVIDIA driver {_DRIVER_FAULT[action]}: {driver['reason']}"
         if not blocked
         else driver["reason"][:1].upper() + driver["reason"][1:],
-        next_action=_BLOCKED_NEXT_ACTION.get(layer, "See the reason.") if blocked else DRIVER_NEXT_ACTION[action],
+        next_action=_BLOCKED_NEXT_ACTION.get(layer, "See the reason.") if blocked else _next_action(host, action),
         evidence=_driver_evidence(driver),
+    )
+
+
+def _next_action(host: Mapping[str, Any], action: str) -> str:
+    holders = (host.get("package_manager") or {}).get("lock_holders") or []
+    if action == "repair_packages" and host["driver"]["broken_packages"] and holders:
+        # Whoever works on packages now may be the one who configures these.
+        return f"Wait until {holders[0]['command']} (process {holders[0]['pid']}) has finished, then look again."
+    return DRIVER_NEXT_ACTION[action]
+
+
+def _runfile_without_module(host: Mapping[str, Any]) -> Problem:
+    """The runfile builds its module for one kernel; unlike packages it does nothing when another one boots."""
+    return Problem(
+        layer="kernel_module",
+        code="driver.runfile",
+        severity="error",
+        message=f"The driver of NVIDIA's runfile has no module for the running kernel {host['os']['kernel']}",
+        next_action="At the host run `nvidia-uninstall` and then playbooks/driver.yml with nvidia_driver_source: "
+        "vendor; or run the same runfile again with --dkms.",
+        evidence=(
+            "/usr/bin/nvidia-uninstall exists and no package brings the driver",
+            *_driver_evidence(host["driver"]),
+        ),
     )
 
 
@@ -250,7 +276,7 @@ def _subnet_manager_problem(host: Mapping[str, Any]) -> Problem | None:
 
 def _runfile_problem(host: Mapping[str, Any]) -> Problem | None:
     driver = host["driver"]
-    if not driver.get("runfile") or driver["action"] == "blocked":
+    if not driver.get("runfile") or driver["action"] in ("blocked", "install"):
         return None
     return Problem(
         layer="packages",
@@ -278,13 +304,18 @@ _DRIVER_CHECKS: tuple[Callable[[Mapping[str, Any]], Problem | None], ...] = (
 )
 
 
+def _deepest_first(problems: list[Problem]) -> list[Problem]:
+    layers = get_args(Layer)
+    return sorted(problems, key=lambda problem: layers.index(problem.layer))
+
+
 def driver_problems(host: Mapping[str, Any]) -> list[Problem]:
     """Return what is wrong with GPUs, driver and fabric, from the deepest layer upwards.
 
     Args:
         host: Description of the host, as ``gpu_host_info`` returns it.
     """
-    return [problem for problem in (check(host) for check in _DRIVER_CHECKS) if problem is not None]
+    return _deepest_first([problem for problem in (check(host) for check in _DRIVER_CHECKS) if problem is not None])
 
 
 def find_problems(host: Mapping[str, Any], wanted: Mapping[str, Any] | None = None) -> list[Problem]:
@@ -301,9 +332,11 @@ def find_problems(host: Mapping[str, Any], wanted: Mapping[str, Any] | None = No
         _cuda_problem(host, wanted),
         small_gpu_problem(host, wanted.get("minimum_memory_mib")),
     )
-    return [
-        *driver_problems(host),
-        *(problem for problem in single if problem is not None),
-        *package_problems(host, wanted),
-        *engine_problems(host, wanted),
-    ]
+    return _deepest_first(
+        [
+            *driver_problems(host),
+            *(problem for problem in single if problem is not None),
+            *package_problems(host, wanted),
+            *engine_problems(host, wanted),
+        ]
+    )

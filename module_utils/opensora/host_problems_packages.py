@@ -65,8 +65,10 @@ def _interrupted_problem(host: Mapping[str, Any]) -> Problem | None:
 
 def _broken_problem(host: Mapping[str, Any]) -> Problem | None:
     of_driver = host["driver"]["broken_packages"]
-    broken = [name for name in (host.get("package_manager") or {}).get("broken") or [] if name not in of_driver]
-    if not broken:
+    state = host.get("package_manager") or {}
+    broken = [name for name in state.get("broken") or [] if name not in of_driver]
+    # While the package manager works, packages pass through these states.
+    if not broken or state.get("lock_holders"):
         return None
     return Problem(
         layer="packages",

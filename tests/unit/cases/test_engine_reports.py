@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
 
 def only(host: dict[str, Any], code: str) -> dict[str, Any]:
-    (problem,) = [problem for problem in host["problems"] if problem["code"] == code]
-    return problem
+    found: list[dict[str, Any]] = [problem for problem in host["problems"] if problem["code"] == code]
+    assert len(found) == 1
+    return found[0]
 
 
 # --- could not select device driver

@@ -292,6 +292,6 @@ def test_packages_of_two_engines(codes_of: Callable[..., list[str]]) -> None:
 def test_engine_of_the_distribution_alone_is_no_conflict(read_host: Reader) -> None:
     host = read_host("h100-debian13")
     state = {"version": "1", "status": "ii"}
-    host["packages"].update({name: state for name in ("docker.io", "containerd", "runc")})
+    host["packages"].update(dict.fromkeys(("docker.io", "containerd", "runc"), state))
     host["engine"]["containers_running"] = 3
     assert find_problems(host) == []
