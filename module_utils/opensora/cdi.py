@@ -67,9 +67,9 @@ def parse_specification(text: str) -> dict[str, Any]:
             data = json.loads(text)
         except ValueError:
             data = {}
-        kind = data.get("kind")
-        version = data.get("cdiVersion")
-        devices = [str(device.get("name")) for device in data.get("devices") or [] if isinstance(device, dict)]
+        kind, version = (str(data[key]) if data.get(key) else None for key in ("kind", "cdiVersion"))
+        listed = data.get("devices")
+        devices = [str(device.get("name")) for device in (listed if isinstance(listed, list) else []) if isinstance(device, dict)]
     else:
         lines = text.splitlines()
         for line in lines:

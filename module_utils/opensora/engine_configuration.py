@@ -39,11 +39,11 @@ def read_daemon_config(probe: HostProbe) -> dict[str, Any]:
         config = parse_object(decode_text(content)) if content else {}
     except DocumentError as error:
         return {**found, "error": str(error)}
-    options, runtimes = config.get("exec-opts"), config.get("runtimes")
+    options, runtimes, default = config.get("exec-opts"), config.get("runtimes"), config.get("default-runtime")
     return {
         **found,
         "exec_opts": [str(option) for option in options] if isinstance(options, list) else [],
-        "default_runtime": config.get("default-runtime") or None,
+        "default_runtime": default if isinstance(default, str) and default else None,
         "runtimes": {
             name: str(entry.get("path") or entry.get("runtimeType") or "")
             for name, entry in (runtimes.items() if isinstance(runtimes, dict) else ())
@@ -60,7 +60,7 @@ def missing_default_runtime(probe: HostProbe, config: Mapping[str, Any]) -> str 
         config: Result of :func:`read_daemon_config`.
     """
     name = config["default_runtime"]
-    if not isinstance(name, str) or name in _BUILT_IN_RUNTIMES:
+    if name is None or name in _BUILT_IN_RUNTIMES:
         return None
     path = config["runtimes"].get(name)
     if not path:

@@ -8,7 +8,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Callable, Optional
+from typing import TYPE_CHECKING, Callable, Optional, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -39,6 +39,7 @@ class CommandResult:
 
 
 NOT_RUN = CommandResult()
+Result = TypeVar("Result")
 Runner = Callable[["Sequence[str]"], CommandResult]
 
 
@@ -63,24 +64,25 @@ class HostProbe:
             if part == "..":
                 done = done[:-1]
                 continue
-            place = self.root.joinpath(*done, part)
-            if place.is_symlink() and links < _MAXIMUM_LINKS:
-                links += 1
-                target = PurePosixPath(os.readlink(place))  # noqa: PTH115  Path.readlink raises on magic links
-                if target.is_absolute():
-                    done = []
-                todo[:0] = [step for step in target.parts if step != "/"]
-            else:
+            target = _link_target("/".join([str(self.root), *done, part])) if links < _MAXIMUM_LINKS else None
+            if target is None:
                 done.append(part)
+                continue
+            links += 1
+            if target.is_absolute():
+                done = []
+            todo[:0] = [step for step in target.parts if step != "/"]
         return "/" + "/".join(done)
 
     def place(self, path: str) -> Path:
         """Return where a path of the host lies on this machine."""
+        if str(self.root) == "/":
+            return Path(path)  # the kernel follows the links itself
         return self.root / self.resolve(path).lstrip("/")
 
     def exists(self, path: str) -> bool:
-        """Return whether a path exists on the host."""
-        return self.place(path).exists()
+        """Return whether a path exists on the host; what may not be looked at, or lies on a dead mount, does not."""
+        return os.path.exists(self.place(path))  # noqa: PTH110  Path.exists raises for these
 
     def text(self, path: str) -> str | None:
         """Return a file's text without surrounding white space, or null where it cannot be read."""
@@ -105,8 +107,8 @@ class HostProbe:
 
     def link_name(self, path: str) -> str | None:
         """Return the last part of what a symbolic link points to, such as a driver's name in sysfs."""
-        place = self.root / path.lstrip("/")
-        return PurePosixPath(os.readlink(place)).name if place.is_symlink() else None  # noqa: PTH115  as above
+        target = _link_target(str(self.root / path.lstrip("/")))
+        return None if target is None else target.name
 
     def modified(self, path: str) -> int | None:
         """Return when a file was last changed, in seconds since 1970, or null."""
@@ -124,8 +126,26 @@ class HostProbe:
 
     def run_all(self, commands: Mapping[str, Sequence[str]]) -> dict[str, CommandResult]:
         """Run commands at the same time and return their results under the same names."""
-        if not commands:
-            return {}
-        with ThreadPoolExecutor(max_workers=len(commands)) as pool:
+        return self.run_while(commands, lambda: None)[0]
+
+    def run_while(
+        self, commands: Mapping[str, Sequence[str]], work: Callable[[], Result]
+    ) -> tuple[dict[str, CommandResult], Result]:
+        """Run commands at the same time, do some other work until they end, and return what both gave.
+
+        Args:
+            commands: Name to command.
+            work: What to do meanwhile, such as reading files.
+        """
+        with ThreadPoolExecutor(max_workers=max(1, len(commands))) as pool:
             jobs = {name: pool.submit(self.run, argv) for name, argv in commands.items()}
-            return {name: job.result() for name, job in jobs.items()}
+            done = work()
+            return {name: job.result() for name, job in jobs.items()}, done
+
+
+def _link_target(place: str) -> PurePosixPath | None:
+    """Return what a symbolic link points to, or null for anything else and where that cannot be read."""
+    try:
+        return PurePosixPath(os.readlink(place))  # noqa: PTH115  Path.readlink raises on magic links
+    except (OSError, ValueError):
+        return None

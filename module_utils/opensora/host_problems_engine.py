@@ -10,9 +10,10 @@ from ansible.module_utils.opensora.problems import Problem
 from ansible.module_utils.opensora.version_number import version_key
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 _CDI_KIND = "nvidia.com/gpu"
+_CONTAINERD_ROOT = "/var/lib/containerd"
 _GIBIBYTE = 1024**3
 # Below these a host is in trouble whatever it is for; how much an image needs is the inventory's to say.
 _SCARCE_BYTES = 10 * _GIBIBYTE
@@ -38,14 +39,23 @@ def is_driver_working(host: Mapping[str, Any]) -> bool:
     return host["driver"]["loaded"] is not None and bool(host["gpus"])
 
 
+def _gives_by_specification(host: Mapping[str, Any]) -> bool:
+    """Return whether the engine can give GPUs to containers by a CDI specification, without runtime and hook."""
+    specifications = [spec for spec in host["toolkit"]["cdi_specs"] if spec["kind"] == _CDI_KIND and spec["devices"]]
+    return bool(host["engine"]["cdi_enabled"] and specifications)
+
+
 def _working_engine(host: Mapping[str, Any]) -> Mapping[str, Any] | None:
     engine: Mapping[str, Any] = host["engine"]
     return engine if engine["kind"] == "docker" and engine["running"] else None
 
 
 def _toolkit_absent(host: Mapping[str, Any]) -> Problem | None:
-    if not is_driver_working(host) or _working_engine(host) is None or host["toolkit"]["version"]:
+    engine = _working_engine(host)
+    if not is_driver_working(host) or engine is None or host["toolkit"]["version"]:
         return None
+    if "nvidia" in engine["runtimes"] or _gives_by_specification(host):
+        return None  # installed past the package manager
     return Problem(
         layer="toolkit",
         code="toolkit.absent",
@@ -57,20 +67,21 @@ def _toolkit_absent(host: Mapping[str, Any]) -> Problem | None:
 
 def _stale_specification(host: Mapping[str, Any]) -> Problem | None:
     loaded = host["driver"]["loaded"]
-    stale = [
-        f"{spec['path']} is of driver {spec['driver_version']}"
-        for spec in host["toolkit"]["cdi_specs"]
-        if loaded and spec["driver_version"] and spec["driver_version"] != loaded
-    ]
+    ours = [spec for spec in host["toolkit"]["cdi_specs"] if spec["kind"] in (_CDI_KIND, None)]
+    stale = [spec for spec in ours if loaded and spec["driver_version"] and spec["driver_version"] != loaded]
     if not stale:
         return None
+    # A specification among the volatile ones wins over one in /etc/cdi.
+    used = [spec for spec in ours if not spec["path"].startswith("/etc/")] or ours
+    fails = bool(host["engine"]["cdi_enabled"]) and any(spec in stale for spec in used)
     return Problem(
         layer="toolkit",
         code="toolkit.cdi_stale",
-        severity="warning",
-        message=f"The CDI specification is not of the loaded driver {loaded}",
+        severity="error" if fails else "warning",
+        message=f"The CDI specification is not of the loaded driver {loaded}"
+        + (", so that containers are given files that do not exist" if fails else ""),
         next_action="Generate it again: systemctl restart nvidia-cdi-refresh.service.",
-        evidence=tuple(stale),
+        evidence=tuple(f"{spec['path']} is of driver {spec['driver_version']}" for spec in stale),
     )
 
 
@@ -78,10 +89,13 @@ def _two_specifications(host: Mapping[str, Any]) -> Problem | None:
     paths = [spec["path"] for spec in host["toolkit"]["cdi_specs"] if spec["kind"] == _CDI_KIND]
     if len(paths) < 2:  # noqa: PLR2004  one is as it should be
         return None
+    folders = [path.rpartition("/")[0] for path in paths]
+    # Of two folders the later one wins; within one folder neither does, and no device can be resolved.
+    collides = len(set(folders)) < len(folders)
     return Problem(
         layer="toolkit",
         code="toolkit.cdi_two_files",
-        severity="warning",
+        severity="error" if collides and host["engine"]["cdi_enabled"] else "warning",
         message=f"Several CDI specifications describe {_CDI_KIND}: {', '.join(paths)}",
         next_action="Keep the one that the toolkit writes and remove the others, which nobody renews.",
     )
@@ -91,6 +105,8 @@ def _foreign_engine(host: Mapping[str, Any]) -> Problem | None:
     kind = host["engine"]["kind"]
     if kind not in _FOREIGN:
         return None
+    if kind == "podman" and not host["engine"].get("command_paths") and "podman-docker" not in host["packages"]:
+        return None  # Podman under its own name stands in nobody's way
     message, next_action = _FOREIGN[kind]
     root = host["engine"]["data_root"]
     return Problem("engine", f"engine.{kind}", "error", message, next_action, (f"data root {root}",) if root else ())
@@ -132,7 +148,7 @@ def _engine_stopped(host: Mapping[str, Any]) -> Problem | None:
             layer="engine",
             code="engine.session_without_group" if old else "engine.permission_denied",
             severity="error",
-            message=f"User {session['user']} may not use the engine's socket"
+            message=f"User {session['user'] or 'of this session'} may not use the engine's socket"
             + (": the membership of the group docker exists, but this session is older" if old else ""),
             next_action="Log in again (close the shared SSH connection); no reboot is needed."
             if old
@@ -165,7 +181,9 @@ def _default_runtime(host: Mapping[str, Any]) -> Problem | None:
 
 def _unregistered(host: Mapping[str, Any]) -> Problem | None:
     engine, toolkit = _working_engine(host), host["toolkit"]
-    if engine is None or not toolkit["version"] or not is_driver_working(host) or "nvidia" in engine["runtimes"]:
+    if engine is None or not toolkit["version"] or not is_driver_working(host):
+        return None
+    if "nvidia" in engine["runtimes"] or _gives_by_specification(host):
         return None
     started, installed = engine.get("started_at"), toolkit.get("installed_at")
     if started is not None and installed is not None and installed > started:
@@ -180,13 +198,11 @@ def _unregistered(host: Mapping[str, Any]) -> Problem | None:
                 f"runtimes {', '.join(engine['runtimes'])}",
             ),
         )
-    if engine["cdi_enabled"]:
-        return None
     return Problem(
         layer="engine",
         code="engine.runtime_not_registered",
         severity="error",
-        message="The running engine knows neither the runtime nvidia nor CDI, so no container gets a GPU",
+        message="The running engine knows neither the runtime nvidia nor CDI devices, so no container gets a GPU",
         next_action="Run playbooks/engine.yml, which registers the runtime and restarts the engine; not the driver.",
         evidence=(f"runtimes {', '.join(engine['runtimes'])}",),
     )
@@ -204,7 +220,7 @@ def _devices_lost(host: Mapping[str, Any]) -> Problem | None:
         severity="warning",
         message="Running containers lose their GPUs at the next `systemctl daemon-reload` (NVML: Unknown Error)",
         next_action="Turn CDI on (features.cdi in daemon.json), as playbooks/engine.yml does.",
-        evidence=(f"cgroup driver systemd, cgroup version {engine['cgroup_version']}, CDI off",),
+        evidence=(f"cgroup driver systemd, cgroup version {engine['cgroup_version'] or 'unknown'}, CDI off",),
     )
 
 
@@ -238,9 +254,15 @@ def _inodes(number: int) -> str:
 
 
 def _disk(host: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[Problem]:
-    if not host["disk"]:
-        return []
-    entry = host["disk"][0]  # the engine's data root
+    # First the engine's data root; with the containerd image store the images lie in containerd's own.
+    entries = [entry for number, entry in enumerate(host["disk"]) if number == 0 or entry["path"] == _CONTAINERD_ROOT]
+    by_mount: dict[str, Mapping[str, Any]] = {}
+    for entry in entries:
+        by_mount.setdefault(entry["mount"] or entry["path"], entry)
+    return [problem for entry in by_mount.values() for problem in _scarce(entry, host["disk"], wanted)]
+
+
+def _scarce(entry: Mapping[str, Any], disks: Sequence[Mapping[str, Any]], wanted: Mapping[str, Any]) -> list[Problem]:
     problems = []
     for name, scarce, words in (("bytes", _SCARCE_BYTES, _gibibytes), ("inodes", _SCARCE_INODES, _inodes)):
         key = f"free_{name}"
@@ -257,7 +279,7 @@ def _disk(host: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[Problem]:
                 + (f", needed are {words(minimum)}" if minimum else ""),
                 next_action="Free space there (not `docker system prune --all` on a host that others use), or set "
                 "docker_engine_data_root to a larger file system.",
-                evidence=tuple(f"{disk['path']}: {words(disk[key])}" for disk in host["disk"] if disk[key] is not None),
+                evidence=tuple(f"{disk['path']}: {words(disk[key])}" for disk in disks if disk[key] is not None),
             )
         )
     return problems

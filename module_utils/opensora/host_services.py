@@ -4,13 +4,15 @@
 
 from __future__ import annotations
 
+import json
 import re
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ansible.module_utils.opensora.host_probe import CommandResult
+    from ansible.module_utils.opensora.host_probe import HostProbe
 
 DOCKER = "docker.service"
 PERSISTENCE = "nvidia-persistenced.service"
@@ -26,14 +28,16 @@ UNITS = (
     "nvidia-cdi-refresh.service",
     "unattended-upgrades.service",
 )
+# In the zone UTC: systemd before 251, such as Ubuntu 22.04's, refuses to print seconds since 1970.
 UNITS_QUERY = (
     "systemctl",
     "show",
-    "--timestamp=unix",
     "--property=Id,LoadState,ActiveState,UnitFileState,ActiveEnterTimestamp",
     *UNITS,
 )
 CLOUD_INIT_QUERY = ("cloud-init", "status")
+_CLOUD_INIT = "/usr/bin/cloud-init"
+_CLOUD_INIT_RESULT = "/run/cloud-init/result.json"  # written at the end of the last stage, removed at the next boot
 
 
 def parse_units(text: str) -> dict[str, dict[str, Any]]:
@@ -51,15 +55,25 @@ def parse_units(text: str) -> dict[str, dict[str, Any]]:
         values = dict(re.findall(r"(?m)^([A-Za-z]+)=(.*)$", block))
         if not values.get("Id"):
             continue
-        # systemd before 247 does not know the format and prints a date, whose time zone is anybody's guess.
-        since = re.fullmatch(r"@(\d+)(?:\.\d+)?", values.get("ActiveEnterTimestamp", "").strip())
         found[values["Id"]] = {
             "load": values.get("LoadState") or None,
             "active": values.get("ActiveState") or None,
             "enabled": values.get("UnitFileState") or None,
-            "since": int(since.group(1)) if since and values.get("ActiveState") == "active" else None,
+            "since": _seconds(values.get("ActiveEnterTimestamp", "")) if values.get("ActiveState") == "active" else None,
         }
     return found
+
+
+def _seconds(timestamp: str) -> int | None:
+    """Return a time of systemd in seconds since 1970; null for a date in another zone than UTC."""
+    number = re.fullmatch(r"@(\d+)(?:\.\d+)?", timestamp.strip())
+    if number:
+        return int(number.group(1))
+    date = re.fullmatch(r"\w{3} (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) UTC", timestamp.strip())
+    try:
+        return int(datetime.fromisoformat(f"{date.group(1)}+00:00").timestamp()) if date else None
+    except ValueError:
+        return None
 
 
 def is_running(services: Mapping[str, Mapping[str, Any]], unit: str) -> bool | None:
@@ -76,14 +90,40 @@ def is_enabled(services: Mapping[str, Mapping[str, Any]], unit: str) -> bool | N
     return False if entry["enabled"] is None else entry["enabled"].startswith("enabled")
 
 
-def describe_cloud_init(result: CommandResult | None) -> dict[str, Any]:
-    """Return how far cloud-init is with the host's first boot.
+def _cloud_init_result(text: str) -> str | None:
+    """Return what the file says that cloud-init writes when it ends: ``done``, ``error``, or null."""
+    try:
+        stages = json.loads(text).get("v1")
+    except (ValueError, AttributeError):
+        return None
+    if not isinstance(stages, dict):
+        return None
+    return "error" if stages.get("errors") else "done"
+
+
+def describe_cloud_init(probe: HostProbe) -> dict[str, Any]:
+    """Return how far cloud-init is with the host's first boot, as far as its files tell.
 
     Args:
-        result: Answer of :data:`CLOUD_INIT_QUERY`; null where cloud-init is not installed.
+        probe: The host.
+
+    Returns:
+        ``installed`` and ``status``. Where it is installed and the status is null, :data:`CLOUD_INIT_QUERY` has to be
+        asked, which starts a Python program of its own.
     """
-    match = re.search(r"^status: ([a-z ]+?)\s*$", result.stdout, re.MULTILINE) if result else None
-    return {"installed": result is not None and result.ran, "status": match.group(1) if match else None}
+    installed = probe.exists(_CLOUD_INIT)
+    text = probe.text(_CLOUD_INIT_RESULT) if installed else None
+    return {"installed": installed, "status": _cloud_init_result(text) if text else None}
+
+
+def parse_cloud_init(text: str) -> str | None:
+    """Return the status that cloud-init printed, such as ``running``, or null.
+
+    Args:
+        text: Output of :data:`CLOUD_INIT_QUERY`.
+    """
+    match = re.search(r"^status: ([a-z ]+?)\s*$", text, re.MULTILINE)
+    return match.group(1) if match else None
 
 
 def describe_persistence(

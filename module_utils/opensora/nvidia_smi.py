@@ -34,6 +34,7 @@ _UNKNOWN = re.compile(
 )
 _SICK = re.compile(r"unknown error|gpu requires reset|\berr!|gpu is lost|fallen off the bus", re.IGNORECASE)
 _VERSION = re.compile(r"^\d+(\.\d+)+$")
+_END = "</nvidia_smi_log>"
 
 
 @dataclass
@@ -87,9 +88,10 @@ def _error_lines(text: str) -> str | None:
 def _mig_devices(gpu: ET.Element) -> list[dict[str, Any]]:
     devices: list[dict[str, Any]] = []
     for device in gpu.findall("./mig_devices/mig_device"):
+        index = device.findtext("index", "").strip()
         devices.append(
             {
-                "index": int(device.findtext("index", "").strip() or len(devices)),
+                "index": int(index) if index.isdigit() else len(devices),
                 "uuid": _known(device.findtext("uuid")),
                 "name": None,
                 "memory_total_mib": _mebibytes(device.findtext("./fb_memory_usage/total")),
@@ -130,23 +132,25 @@ def parse_xml(text: str) -> SmiReport:
     """Return what ``nvidia-smi -q -x`` said.
 
     Args:
-        text: Its output; text before the document, or instead of it, becomes the report's error.
+        text: Its output; text before or after the document, or instead of it, becomes the report's error.
     """
     start = text.find("<?xml")
     if start < 0:
         start = text.find("<nvidia_smi_log")
     if start < 0:
         return SmiReport(error=_error_lines(text) or "nvidia-smi printed nothing")
-    preface = _error_lines(text[:start])
-    document = text[start:]
+    end = text.rfind(_END)
+    # Warnings such as a damaged InfoROM come after the document, others before it.
+    document, rest = (text[start:], "") if end < start else (text[start : end + len(_END)], text[end + len(_END) :])
+    notes = _error_lines(f"{text[:start]}\n{rest}")
     if "<!ENTITY" in document:
         return SmiReport(error="nvidia-smi's XML defines entities, which it never does: refused")
     try:
-        log = ET.fromstring(document[: document.rfind(">") + 1])  # noqa: S314  a program that root installed wrote it
+        log = ET.fromstring(document)  # noqa: S314  a program that root installed wrote it
     except ET.ParseError as error:
-        return SmiReport(error=preface or f"nvidia-smi's XML cannot be read: {error}")
+        return SmiReport(error=notes or f"nvidia-smi's XML cannot be read: {error}")
     gpus = [_gpu_from_xml(index, gpu) for index, gpu in enumerate(log.findall("gpu"))]
-    return SmiReport(_version(log.findtext("driver_version")), _version(log.findtext("cuda_version")), gpus, preface)
+    return SmiReport(_version(log.findtext("driver_version")), _version(log.findtext("cuda_version")), gpus, notes)
 
 
 def parse_csv(text: str) -> SmiReport:

@@ -8,8 +8,8 @@ import re
 
 # Only what decisions are made about; a host has thousands of packages.
 _RELEVANT = re.compile(
-    r"^(nvidia|libnvidia|libnvcuvid|libnvoptix|libcuda1|cuda-(drivers|keyring|compat)|xserver-xorg-video-nvidia|dkms$|mokutil$"
-    r"|kmod-nvidia|firmware-(nvidia|misc-nonfree)|glx-alternative-nvidia|nvlsm|libnvsdm|snapd$|cloud-init$|unattended-upgrades$"
+    r"^(nvidia|libnvidia|libnvcuvid|libnvoptix|libcuda1|lib(egl|gl1|gles\d?|glx)-nvidia|cuda-(drivers|keyring|compat)"
+    r"|xserver-xorg-video-nvidia|dkms$|mokutil$|kmod-nvidia|firmware-(nvidia|misc-nonfree)|glx-alternative-nvidia|nvlsm|libnvsdm|snapd$|cloud-init$|unattended-upgrades$"
     r"|linux-(headers|image|modules-nvidia|objects-nvidia|signatures-nvidia)|kernel-(core|devel|headers)|docker|moby|containerd|runc$|podman"
     r"|buildah$|python3-docker$|python3-venv$|ca-certificates$|initramfs-tools$|dracut$)"
 )
@@ -54,6 +54,9 @@ def parse_dpkg_status(text: str) -> Packages:
             continue
         if error != "ok":
             letters += "R"
+        # A library may be there for two architectures; the one that is not in order counts.
+        if letters[1] == "i" and head.group(1) in found:
+            continue
         found[head.group(1)] = {"version": version.group(1) if version else "", "status": letters}
     return found
 
