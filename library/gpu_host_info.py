@@ -111,6 +111,65 @@ gpu_host:
           C(deb_arch), C(kernel).
       type: dict
       returned: always
+    python:
+      description: Interpreter that ran the module, with C(executable) and C(version).
+      type: dict
+      returned: always
+    boot_id:
+      description: Identifier of this boot, which changes with every boot.
+      type: str
+      returned: always
+    uptime_seconds:
+      description: Seconds since the host booted.
+      type: int
+      returned: always
+    cpu_count:
+      description: Number of processors.
+      type: int
+      returned: always
+    memory_total_bytes:
+      description: Main memory in bytes.
+      type: int
+      returned: always
+    reboot_required:
+      description: Whether the distribution says that an update waits for a reboot.
+      type: bool
+      returned: always
+    firewall:
+      description: Whether ufw is on, as C(ufw_active); published container ports pass it by.
+      type: dict
+      returned: always
+    secure_boot:
+      description: Whether the firmware accepts signed kernel modules only.
+      type: bool
+      returned: always
+    signing_key:
+      description:
+        - The key that DKMS signs modules with (C(path)) and whether the firmware knows it (C(enrolled)). Only read
+          where RV(gpu_host.secure_boot) is true.
+      type: dict
+      returned: always
+    kernels:
+      description:
+        - The running kernel and, where it is another one, the newest installed. Each has C(release), C(running),
+          C(next_boot), C(bootable), C(headers) with C(headers_package), the NVIDIA C(module) on the disk, the state of
+          each NVIDIA module in C(dkms) (V(installed), V(built) or V(added)), and C(initramfs_modified), when its
+          initial RAM disk was last written (seconds since 1970).
+      type: list
+      elements: dict
+      returned: always
+    nouveau_loaded:
+      description: Whether the kernel's own driver for NVIDIA cards is loaded.
+      type: bool
+      returned: always
+    uvm_available:
+      description: Whether unified memory, which every CUDA program needs, can be used.
+      type: bool
+      returned: always
+    pci_gpu_count:
+      description: Number of GPUs in RV(gpu_host.pci_gpus).
+      type: int
+      returned: always
     pci_gpus:
       description: NVIDIA display controllers on the bus, seen without any driver.
       type: list
@@ -129,50 +188,88 @@ gpu_host:
           pci_bus_id: "0000:00:06.0"
           memory_total_mib: 81559
           compute_capability: "9.0"
+          persistence_mode: true
+          fabric: {state: Completed, status: Success}
           mig: {enabled: false, pending: false, devices: []}
           healthy: true
     driver:
       description:
-        - Driver version in the packages (C(installed)), of the module C(on_disk) and C(loaded), C(flavour),
-          C(cuda_max), and the next C(action) with its C(reason) and the broken C(layer).
-      type: dict
-      returned: always
-    kernels:
-      description:
-        - The running kernel and the one that boots next, with C(headers), the NVIDIA C(module) on the disk, the state
-          of each NVIDIA module in C(dkms), and when the initial RAM disk was last written (seconds since 1970).
-      type: list
-      elements: dict
-      returned: always
-    services:
-      description: State of the units that driver and engine depend on; empty without systemd.
-      type: dict
-      returned: always
-    package_manager:
-      description: Kind, lock holders, whether a change was interrupted, packages that are broken or held.
-      type: dict
-      returned: always
-    cloud_init:
-      description: Whether cloud-init is there, and how far it is with the first boot.
-      type: dict
-      returned: always
-    fabric:
-      description: Whether the hardware needs a fabric manager or a subnet manager, and what is there of them.
-      type: dict
-      returned: always
-    persistence:
-      description: Persistence daemon and mode.
+        - Driver version in the packages (C(installed)), of the module C(on_disk) and C(loaded), of the libraries that
+          programs get (C(userspace)), C(flavour), C(cuda_max), whether NVIDIA's own installation program brought it
+          (C(runfile)), and the next C(action) with its C(reason) and the broken C(layer).
+        - Also C(required_flavour), C(modules), C(module_packages), C(broken_packages), C(held_packages),
+          C(build_failures) with the compiler's own lines, and C(smi_error), what nvidia-smi said instead of an answer.
       type: dict
       returned: always
     driver_files:
       description: Text and time of change of each file that the role nvidia_driver keeps; null where there is none.
       type: dict
       returned: always
+    persistence:
+      description: Whether the persistence daemon is C(installed), C(enabled), C(running), and C(mode) is on everywhere.
+      type: dict
+      returned: always
+    fabric:
+      description:
+        - Whether the switches of the host need a fabric manager (C(required)) and, with C(nvlink5), a
+          C(subnet_manager), what is there of them, and the C(states) of the GPUs.
+      type: dict
+      returned: always
+    services:
+      description:
+        - Units that driver and engine depend on, each with C(load), C(active), C(enabled) and C(since) (seconds since
+          1970). Empty without systemd.
+      type: dict
+      returned: always
+      sample:
+        docker.service: {load: loaded, active: active, enabled: enabled, since: 1764062400}
+    toolkit:
+      description:
+        - NVIDIA Container Toolkit with C(version), C(packages), C(installed_at) (seconds since 1970) and the
+          specifications of the Container Device Interface on the host (C(cdi_specs)).
+      type: dict
+      returned: always
     engine:
       description:
-        - Container engine with versions, plugins, runtimes, data root, configuration file and the SDK's virtual
-          environment.
+        - Container engine with versions, plugins, runtimes, data root, C(started_at), C(daemon_config) (what the
+          engine's file says, or the C(error) with line and column), C(runtime_binary_missing), C(command_paths) and the
+          SDK's virtual environment.
       type: dict
+      returned: always
+    session:
+      description:
+        - Who asked the engine, with C(user), C(groups) and the members of C(docker_group); null unless the engine
+          refused the connection.
+      type: dict
+      returned: always
+    packages:
+      description: Packages of driver, toolkit, engine and kernel, each with C(version) and the C(status) of dpkg.
+      type: dict
+      returned: always
+    package_manager:
+      description:
+        - C(kind), C(lock_holders) (C(pid), C(command), C(path)), whether a change was C(interrupted), all C(broken)
+          packages and the C(held) ones of RV(gpu_host.packages).
+      type: dict
+      returned: always
+    cloud_init:
+      description: Whether cloud-init is C(installed), and its C(status), how far it is with the first boot.
+      type: dict
+      returned: always
+    apt_sources:
+      description: Package sources of apt in both file formats.
+      type: list
+      elements: dict
+      returned: always
+    apt_unreadable:
+      description: Lines of source files at which apt stops.
+      type: list
+      elements: dict
+      returned: always
+    disk:
+      description: Free bytes and inodes of the engine's data root and of O(paths).
+      type: list
+      elements: dict
       returned: always
     problems:
       description: What is wrong, deepest layer first.
@@ -221,7 +318,7 @@ def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
     options = module.params
     root = options["probe_root"]
-    run = command_runner(root, {"DOCKER_HOST": options["docker_host"]}, _LIMITS, _LIMIT)
+    run = command_runner(root, {"DOCKER_HOST": options["docker_host"], "TZ": "UTC"}, _LIMITS, _LIMIT)
     host = read_gpu_host(
         HostProbe(root, run),
         wanted=options["wanted"] or {},

@@ -69,7 +69,11 @@ def parse_specification(text: str) -> dict[str, Any]:
             data = {}
         kind, version = (str(data[key]) if data.get(key) else None for key in ("kind", "cdiVersion"))
         listed = data.get("devices")
-        devices = [str(device.get("name")) for device in (listed if isinstance(listed, list) else []) if isinstance(device, dict)]
+        devices = [
+            str(device.get("name"))
+            for device in (listed if isinstance(listed, list) else [])
+            if isinstance(device, dict)
+        ]
     else:
         lines = text.splitlines()
         for line in lines:

@@ -59,10 +59,10 @@ def missing_default_runtime(probe: HostProbe, config: Mapping[str, Any]) -> str 
         probe: The host.
         config: Result of :func:`read_daemon_config`.
     """
-    name = config["default_runtime"]
+    name: str | None = config["default_runtime"]
     if name is None or name in _BUILT_IN_RUNTIMES:
         return None
-    path = config["runtimes"].get(name)
+    path: str | None = config["runtimes"].get(name)
     if not path:
         return name
     if "/" in path:

@@ -5,22 +5,24 @@
 from __future__ import annotations
 
 import platform
-import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.opensora import (
     apt_sources,
-    cdi,
     disk,
     docker_engine_state,
-    driver_files,
+    driver_on_disk,
     engine_configuration,
+    gpu_fabric,
     host_services,
     kernel_module,
+    machine_state,
     nvidia_smi,
     package_manager_state,
     packages,
     pci,
+    toolkit_state,
 )
 from ansible.module_utils.opensora.driver_state import (
     DriverFound,
@@ -32,86 +34,12 @@ from ansible.module_utils.opensora.driver_state import (
 from ansible.module_utils.opensora.gpu_host_problems import find_problems
 from ansible.module_utils.opensora.host_kernels import read_kernels
 from ansible.module_utils.opensora.os_release import describe_system
-from ansible.module_utils.opensora.version_number import upstream_version
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from ansible.module_utils.opensora.host_probe import CommandResult, HostProbe
     from ansible.module_utils.opensora.packages import Packages
-
-TOOLKIT_PACKAGES = (
-    "nvidia-container-toolkit",
-    "nvidia-container-toolkit-base",
-    "libnvidia-container-tools",
-    "libnvidia-container1",
-)
-_SECURE_BOOT = "/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
-_DKMS_KEYS = ("/var/lib/shim-signed/mok/MOK.der", "/var/lib/dkms/mok.pub")
-_FABRIC_PACKAGES = ("nvidia-fabricmanager", "nvidia-fabric-manager")
-_INFINIBAND = "/sys/class/infiniband"
-_LIBRARY_FOLDERS = (
-    "/usr/lib/x86_64-linux-gnu",
-    "/usr/lib/x86_64-linux-gnu/nvidia/current",
-    "/usr/lib/aarch64-linux-gnu",
-    "/usr/lib/aarch64-linux-gnu/nvidia/current",
-    "/usr/lib64",
-)
-_LIBRARY = re.compile(r"^lib(?:nvidia-ml|cuda)\.so\.(\d{3}\.\d+(?:\.\d+)?)$")
-_TOOLKIT_LIST = re.compile(r"^nvidia-container-toolkit-base(:\w+)?\.list$")
-_UNINSTALLERS = ("/usr/bin/nvidia-uninstall", "/usr/bin/nvidia-installer")
-
-
-def read_secure_boot(probe: HostProbe) -> bool | None:
-    """Return whether Secure Boot is on; a host without EFI has none, an unreadable variable is unknown."""
-    if not probe.exists("/sys/firmware/efi"):
-        return False
-    value = probe.octets(_SECURE_BOOT)
-    # Four bytes of attributes come before the variable's single byte.
-    return None if value is None or len(value) < 5 else value[4] == 1  # noqa: PLR2004
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        return float((text or "").split()[0])
-    except (IndexError, ValueError):
-        return None
-
-
-def _machine(probe: HostProbe) -> dict[str, Any]:
-    uptime = _number(probe.text("/proc/uptime"))
-    memory = next(
-        (
-            _number(line[9:])
-            for line in (probe.text("/proc/meminfo") or "").splitlines()
-            if line.startswith("MemTotal:")
-        ),
-        None,
-    )
-    processors = (probe.text("/proc/cpuinfo") or "").count("processor\t")
-    return {
-        "boot_id": probe.text("/proc/sys/kernel/random/boot_id"),
-        "uptime_seconds": None if uptime is None else int(uptime),
-        "cpu_count": processors or None,
-        "memory_total_bytes": None if memory is None else int(memory) * 1024,
-        "secure_boot": read_secure_boot(probe),
-        "reboot_required": probe.exists("/run/reboot-required") or probe.exists("/var/run/reboot-required"),
-        "firewall": {"ufw_active": _ufw_active(probe.text("/etc/ufw/ufw.conf"))},
-    }
-
-
-def _ufw_active(configuration: str | None) -> bool | None:
-    match = re.search(r"(?m)^ENABLED=(\w+)", configuration or "")
-    return match.group(1).lower() == "yes" if match else None
-
-
-def _signing_key(probe: HostProbe, answers: Mapping[str, CommandResult]) -> dict[str, Any]:
-    """Return the key that DKMS signs with and whether the firmware knows it; only asked with Secure Boot on."""
-    answer = answers.get("mok")
-    return {
-        "path": next((path for path in _DKMS_KEYS if probe.exists(path)), None),
-        "enrolled": "is already enrolled" in answer.stdout if answer is not None and answer.ran else None,
-    }
 
 
 def _kernel_release(probe: HostProbe) -> str:
@@ -136,29 +64,36 @@ def _sources(probe: HostProbe) -> tuple[list[dict[str, Any]], list[dict[str, Any
     return found, unreadable
 
 
-def _driver_files(probe: HostProbe) -> dict[str, dict[str, Any] | None]:
-    """Return text and time of change of each file that the driver role keeps; the text to the last line end."""
-    found: dict[str, dict[str, Any] | None] = {}
-    for path in driver_files.PATHS:
-        content = probe.octets(path)
-        found[path] = (
-            None if content is None else {"text": content.decode("utf-8", "replace"), "modified": probe.modified(path)}
-        )
-    return found
+@dataclass
+class _Files:
+    """What is read from files while the commands run.
+
+    Attributes:
+        dpkg_status: Text of dpkg's records; empty where packages are not dpkg's.
+        nvlink5: Whether the host manages NVLink 5 switches.
+        apt_sources: apt's source entries, and the lines at which apt stops.
+        libraries: Version of the driver's libraries.
+        driver_files: Files that the driver role keeps.
+    """
+
+    dpkg_status: str
+    nvlink5: bool
+    apt_sources: tuple[list[dict[str, Any]], list[dict[str, Any]]]
+    libraries: str | None
+    driver_files: dict[str, dict[str, Any] | None]
 
 
-def _library_version(probe: HostProbe) -> str | None:
-    """Return the version of the driver's libraries on the disk, which their file names carry."""
-    versions = [
-        match.group(1)
-        for folder in _LIBRARY_FOLDERS
-        for match in map(_LIBRARY.match, probe.names(folder))
-        if match is not None
-    ]
-    return versions[0] if versions else None
+def _read_files(probe: HostProbe, family: str) -> _Files:
+    return _Files(
+        dpkg_status="" if family == "redhat" else probe.text("/var/lib/dpkg/status") or "",
+        nvlink5=gpu_fabric.has_nvlink5(probe, pci.describe_gpus(pci.read_devices(probe))),
+        apt_sources=_sources(probe) if family == "debian" else ([], []),
+        libraries=driver_on_disk.library_version(probe),
+        driver_files=driver_on_disk.read_driver_files(probe),
+    )
 
 
-def _first_commands(probe: HostProbe, system: Mapping[str, Any], kernels: Sequence[str]) -> dict[str, Sequence[str]]:
+def _commands(family: str, kernels: Sequence[str], key: str | None, *, cloud_init: bool) -> dict[str, Sequence[str]]:
     commands: dict[str, Sequence[str]] = {
         "smi_xml": nvidia_smi.XML_QUERY,
         "smi_csv": nvidia_smi.CSV_QUERY,
@@ -169,22 +104,20 @@ def _first_commands(probe: HostProbe, system: Mapping[str, Any], kernels: Sequen
         "units": host_services.UNITS_QUERY,
         "locks": package_manager_state.LOCKS_QUERY,
     }
-    if probe.exists("/usr/bin/cloud-init"):
-        commands["cloud_init"] = host_services.CLOUD_INIT_QUERY
     commands.update({f"module {kernel}": kernel_module.module_query(kernel) for kernel in kernels})
-    if system["family"] == "redhat":
+    if cloud_init:
+        commands["cloud_init"] = host_services.CLOUD_INIT_QUERY
+    if family == "redhat":
         commands["rpm"] = packages.RPM_QUERY
-    if read_secure_boot(probe):
-        key = next((path for path in _DKMS_KEYS if probe.exists(path)), None)
-        if key is not None:
-            commands["mok"] = ("mokutil", "--test-key", key)
+    if key is not None:
+        commands["key"] = machine_state.key_query(key)
     return commands
 
 
-def _packages(probe: HostProbe, answers: Mapping[str, CommandResult]) -> Packages:
+def _packages(files: _Files, answers: Mapping[str, CommandResult]) -> Packages:
     if "rpm" in answers:
         return packages.parse_rpm_list(answers["rpm"].stdout)
-    return packages.parse_dpkg_status(probe.text("/var/lib/dpkg/status") or "")
+    return packages.parse_dpkg_status(files.dpkg_status)
 
 
 def _gpus(probe: HostProbe, report: nvidia_smi.SmiReport, on_bus: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -213,17 +146,19 @@ def _driver_found(
     modules_known: bool,
     on_bus: Sequence[Mapping[str, Any]],
     host_packages: Packages,
-    signing_key: Mapping[str, Any],
+    secure_boot: bool | None,
+    key_enrolled: bool | None,
 ) -> DriverFound:
     bootable = next((kernel for kernel in kernels if not kernel["running"] and kernel["bootable"]), None)
     # The module of the running kernel counts; without one, that of the kernel which the next boot would bring.
     first = kernels[0]["module"] if kernels else None
     on_disk = first or (bootable["module"] if bootable else None)
     loaded, names = kernel_module.read_loaded(probe)
+    installed = installed_driver(host_packages)
     lacking = first is not None and bootable is not None and bootable["module"] is None
     return DriverFound(
         gpus=on_bus,
-        installed=installed_driver(host_packages),
+        installed=installed,
         on_disk=on_disk["version"] if on_disk else None,
         on_disk_flavour=on_disk["flavour"] if on_disk else None,
         on_disk_signed=on_disk["signed"] if on_disk else None,
@@ -231,10 +166,10 @@ def _driver_found(
         loaded=loaded.version if loaded else None,
         loaded_flavour=loaded.flavour if loaded else None,
         nouveau_loaded="nouveau" in names,
-        secure_boot=read_secure_boot(probe),
-        signing_key_enrolled=signing_key["enrolled"],
+        secure_boot=secure_boot,
+        signing_key_enrolled=key_enrolled,
         next_kernel=bootable["release"] if bootable and lacking else None,
-        runfile=any(map(probe.exists, _UNINSTALLERS)) and installed_driver(host_packages).version is None,
+        runfile=driver_on_disk.has_uninstaller(probe) and installed.version is None,
     )
 
 
@@ -253,7 +188,6 @@ def _describe_driver(
         "on_disk": found.on_disk,
         "loaded": found.loaded,
         "flavour": found.loaded_flavour or found.on_disk_flavour or installed.flavour,
-        "userspace": _library_version(probe),
         "runfile": found.runfile,
         "cuda_max": report.cuda_version if report else None,
         "action": decision.action,
@@ -266,53 +200,6 @@ def _describe_driver(
         "held_packages": list(installed.held),
         "build_failures": kernel_module.build_failures(probe) if installed.broken or without_module else [],
         "smi_error": report.error if report else None,
-    }
-
-
-def _fabric(
-    probe: HostProbe,
-    devices: Sequence[pci.PciDevice],
-    host_packages: Packages,
-    services: Mapping[str, Any],
-    gpus: Sequence[Mapping[str, Any]],
-) -> dict[str, Any]:
-    required = any(device.is_nvswitch for device in devices) or bool(
-        probe.names("/proc/driver/nvidia-nvswitch/devices")
-    )
-    package = next((name for name in sorted(host_packages) if name.startswith(_FABRIC_PACKAGES)), None)
-    # The bridges of NVLink 5 are network cards whose vital product data says that they manage switches.
-    nvlink5 = any(
-        b"SW_MNG" in (probe.octets(f"{_INFINIBAND}/{name}/device/vpd") or b"") for name in probe.names(_INFINIBAND)
-    )
-    return {
-        "required": required,
-        "installed": package is not None,
-        "running": host_services.is_running(services, host_services.FABRIC) if required else None,
-        "version": upstream_version(host_packages[package]["version"]) if package else None,
-        "package": package,
-        "nvlink5": nvlink5,
-        "subnet_manager": {
-            "required": nvlink5,
-            "installed": "nvlsm" in host_packages,
-            "running": host_services.is_running(services, host_services.SUBNET_MANAGER) if nvlink5 else None,
-        },
-        "states": [
-            {"pci_bus_id": gpu["pci_bus_id"], **gpu["fabric"]} for gpu in gpus if required and gpu["fabric"]["state"]
-        ],
-    }
-
-
-def _toolkit(probe: HostProbe, host_packages: Packages) -> dict[str, Any]:
-    present = {name: host_packages[name]["version"] for name in TOOLKIT_PACKAGES if name in host_packages}
-    base = present.get("nvidia-container-toolkit-base") or present.get("nvidia-container-toolkit")
-    lists = [name for name in probe.names("/var/lib/dpkg/info") if _TOOLKIT_LIST.match(name)] if base else []
-    times = [probe.modified(f"/var/lib/dpkg/info/{name}") for name in lists]
-    times += [probe.modified("/usr/bin/nvidia-container-runtime")] if base and not lists else []
-    return {
-        "version": upstream_version(base) if base else None,
-        "packages": present,
-        "installed_at": max((time for time in times if time is not None), default=None),
-        "cdi_specs": cdi.read_specifications(probe),
     }
 
 
@@ -376,30 +263,40 @@ def read_gpu_host(
     os_release = probe.text("/etc/os-release") or probe.text("/usr/lib/os-release") or ""
     running = _kernel_release(probe)
     system = describe_system(os_release, _machine_name(probe), running)
+    family = system["family"]
     releases = kernel_module.kernels_to_look_at(probe, running)
-    answers = probe.run_all(_first_commands(probe, system, releases))
-    host_packages = _packages(probe, answers)
-    services = host_services.parse_units(answers["units"].stdout) if answers["units"].ran else {}
+    secure_boot = machine_state.read_secure_boot(probe)
+    key = machine_state.signing_key_path(probe, secure_boot)
+    cloud_init = host_services.describe_cloud_init(probe)
+    ask_cloud_init = cloud_init["installed"] and cloud_init["status"] is None
+    commands = _commands(family, releases, key, cloud_init=ask_cloud_init)
+    answers, files = probe.run_while(commands, lambda: _read_files(probe, family))
+    if ask_cloud_init:
+        cloud_init["status"] = host_services.parse_cloud_init(answers["cloud_init"].stdout)
+    host_packages = _packages(files, answers)
+    services = host_services.parse_units(answers["units"].stdout)
+    # Only now: nvidia-smi loads the module where that has not happened yet.
     devices = pci.read_devices(probe)
     on_bus = pci.describe_gpus(devices)
     report = _smi_report(answers)
     gpus = _gpus(probe, report, on_bus) if report else []
     described = {kernel: kernel_module.described(answers[f"module {kernel}"], kernel) for kernel in releases}
     kernels = read_kernels(probe, releases, running, described, host_packages)
-    signing_key = _signing_key(probe, answers)
+    signing_key = machine_state.describe_signing_key(key, answers.get("key"))
     found = _driver_found(
         probe,
         kernels,
         modules_known=any(answers[f"module {kernel}"].ran for kernel in releases),
         on_bus=on_bus,
         host_packages=host_packages,
-        signing_key=signing_key,
+        secure_boot=secure_boot,
+        key_enrolled=signing_key["enrolled"],
     )
     engine = _engine(probe, answers, host_packages, services, sdk_directory)
-    sources, unreadable = _sources(probe) if system["family"] == "debian" else ([], [])
+    sources, unreadable = files.apt_sources
     host: dict[str, Any] = {
         "os": system,
-        **_machine(probe),
+        **machine_state.describe_machine(probe, secure_boot),
         "signing_key": signing_key,
         "kernels": kernels,
         "services": services,
@@ -408,16 +305,25 @@ def read_gpu_host(
         "pci_gpu_count": len(on_bus),
         "pci_gpus": on_bus,
         "gpus": gpus,
-        "driver": _describe_driver(probe, found, kernels, report, DriverWish.from_mapping(wanted)),
-        "driver_files": _driver_files(probe),
+        "driver": {
+            **_describe_driver(probe, found, kernels, report, DriverWish.from_mapping(wanted)),
+            "userspace": files.libraries,
+        },
+        "driver_files": files.driver_files,
         "persistence": host_services.describe_persistence(services, host_packages, gpus),
-        "fabric": _fabric(probe, devices, host_packages, services, gpus),
-        "toolkit": _toolkit(probe, host_packages),
+        "fabric": gpu_fabric.describe_fabric(
+            host_packages,
+            services,
+            gpus,
+            required=gpu_fabric.needs_fabric_manager(probe, devices, nvlink5=files.nvlink5),
+            nvlink5=files.nvlink5,
+        ),
+        "toolkit": toolkit_state.describe_toolkit(probe, host_packages),
         "engine": engine,
         "session": _session(probe, engine),
-        "cloud_init": host_services.describe_cloud_init(answers.get("cloud_init")),
+        "cloud_init": cloud_init,
         "package_manager": package_manager_state.describe_package_manager(
-            probe, system["family"], host_packages, answers["locks"]
+            probe, family, files.dpkg_status, host_packages, answers["locks"]
         ),
         "packages": host_packages,
         "apt_sources": sources,

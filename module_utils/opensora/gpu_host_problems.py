@@ -197,20 +197,22 @@ def _fabric_problem(host: Mapping[str, Any]) -> Problem | None:
     fabric, loaded = host["fabric"], host["driver"]["loaded"]
     if not fabric["required"] or loaded is None:
         return None
-    if fabric["running"] is not False and fabric["version"] == loaded:
-        return None
+    next_action = f"Install nvidia-fabricmanager {loaded} and enable it"
     if not fabric["installed"]:
         code, fault = "fabric.absent", "no fabric manager"
-    elif fabric["version"] != loaded:
+    elif fabric["version"] not in (None, loaded):
         code, fault = "fabric.version_differs", f"fabric manager {fabric['version']}, the driver is {loaded}"
+    elif fabric["running"] is False:
+        code, fault = "fabric.not_running", "a fabric manager that is not running"
+        next_action = "Run `systemctl enable --now nvidia-fabricmanager`, and read its journal where it does not start"
     else:
-        code, fault = "fabric.not_running", f"fabric manager {fabric['version']}, which is not running"
+        return None
     return Problem(
         layer="fabric",
         code=code,
         severity="error",
         message=f"The host has NVSwitches and {fault}",
-        next_action=f"Install nvidia-fabricmanager {loaded} and enable it; until then CUDA fails with error 802.",
+        next_action=f"{next_action}; until then CUDA fails with error 802.",
     )
 
 
@@ -246,8 +248,10 @@ def _headers_problem(host: Mapping[str, Any]) -> Problem | None:
 def _fabric_state_problem(host: Mapping[str, Any]) -> Problem | None:
     fabric = host["fabric"]
     waiting = [entry for entry in fabric.get("states") or [] if entry["state"] != "Completed"]
-    if not fabric["required"] or not fabric["running"] or not waiting or fabric["version"] != host["driver"]["loaded"]:
+    if not fabric["required"] or not fabric["running"] or not waiting:
         return None
+    if fabric["version"] not in (None, host["driver"]["loaded"]):
+        return None  # that is why they wait
     return Problem(
         layer="fabric",
         code="fabric.not_ready",
@@ -288,6 +292,8 @@ def _runfile_problem(host: Mapping[str, Any]) -> Problem | None:
 
 
 def _cuda_problem(host: Mapping[str, Any], wanted: Mapping[str, Any]) -> Problem | None:
+    if host["driver"]["loaded"] is None:
+        return None
     return cuda_problem(host, {"image_cuda_version": wanted.get("cuda_version") or ""}, None)
 
 
@@ -306,7 +312,8 @@ _DRIVER_CHECKS: tuple[Callable[[Mapping[str, Any]], Problem | None], ...] = (
 
 def _deepest_first(problems: list[Problem]) -> list[Problem]:
     layers = get_args(Layer)
-    return sorted(problems, key=lambda problem: layers.index(problem.layer))
+    # A decision that somebody else made may carry no layer: that one comes last.
+    return sorted(problems, key=lambda problem: layers.index(problem.layer) if problem.layer in layers else len(layers))
 
 
 def driver_problems(host: Mapping[str, Any]) -> list[Problem]:

@@ -59,7 +59,9 @@ def parse_units(text: str) -> dict[str, dict[str, Any]]:
             "load": values.get("LoadState") or None,
             "active": values.get("ActiveState") or None,
             "enabled": values.get("UnitFileState") or None,
-            "since": _seconds(values.get("ActiveEnterTimestamp", "")) if values.get("ActiveState") == "active" else None,
+            "since": _seconds(values.get("ActiveEnterTimestamp", ""))
+            if values.get("ActiveState") == "active"
+            else None,
         }
     return found
 

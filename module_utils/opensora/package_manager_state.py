@@ -41,22 +41,26 @@ def parse_locks(text: str) -> list[dict[str, Any]]:
 
 
 def describe_package_manager(
-    probe: HostProbe, family: str, packages: Mapping[str, Mapping[str, str]], locks: CommandResult
+    probe: HostProbe,
+    family: str,
+    dpkg_status: str,
+    packages: Mapping[str, Mapping[str, str]],
+    locks: CommandResult,
 ) -> dict[str, Any]:
     """Return the ``package_manager`` part of the host's description.
 
     Args:
         probe: The host.
         family: ``debian``, ``redhat`` or ``other``.
+        dpkg_status: Text of dpkg's records; empty where packages are not dpkg's.
         packages: The host's relevant packages.
         locks: Answer of :data:`LOCKS_QUERY`.
     """
-    status = probe.text("/var/lib/dpkg/status") if family == "debian" else None
     return {
         "kind": _KINDS.get(family),
         # dpkg numbers the files of a running or interrupted change, and refuses everything while one is left.
         "interrupted": family == "debian" and any(name.isdigit() for name in probe.names(_UPDATES)),
         "lock_holders": parse_locks(locks.stdout) if locks.ran else [],
-        "broken": unconfigured_packages(status or ""),
+        "broken": unconfigured_packages(dpkg_status),
         "held": sorted(name for name, package in packages.items() if package["status"].startswith("h")),
     }

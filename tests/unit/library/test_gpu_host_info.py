@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import gpu_host_info
+import yaml
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -95,3 +97,29 @@ def test_empty_folder_is_a_host_without_anything(run_module: Callable[..., dict[
     assert host["boot_id"] is None
     assert (host["packages"], host["gpus"], host["apt_sources"]) == ({}, [], [])
     assert host["engine"]["kind"] == "none"
+
+
+def test_every_key_is_documented() -> None:
+    (returned,) = yaml.safe_load(gpu_host_info.RETURN).values()
+    assert set(returned["contains"]) == KEYS
+
+
+def test_every_wish_is_documented() -> None:
+    documented = yaml.safe_load(gpu_host_info.DOCUMENTATION)["options"]["wanted"]["suboptions"]
+    options = gpu_host_info.ARGUMENT_SPEC["wanted"]["options"]
+    assert {name: option["type"] for name, option in documented.items()} == {
+        name: option["type"] for name, option in options.items()
+    }
+
+
+def test_units_are_shown_in_utc(run_module: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
+    command = tmp_path / "usr/bin/systemctl"
+    command.parent.mkdir(parents=True)
+    command.write_text(
+        "#!/bin/sh\nprintf 'Id=docker.service\\nActiveState=active\\nActiveEnterTimestamp='\n"
+        "date -d @1764062400 '+%a %Y-%m-%d %H:%M:%S %Z'\n"
+    )
+    command.chmod(0o755)
+    with patch.dict("os.environ", {"TZ": "Europe/Berlin"}):
+        host = run_module(gpu_host_info, probe_root=str(tmp_path))["gpu_host"]
+    assert host["services"]["docker.service"]["since"] == 1764062400

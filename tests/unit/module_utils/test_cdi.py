@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import pytest
 from ansible.module_utils.opensora.cdi import parse_specification
 
 if TYPE_CHECKING:
@@ -52,3 +53,11 @@ def test_damaged() -> None:
     assert parse_specification("") == empty
     assert parse_specification("{broken") == empty
     assert parse_specification("devices: []\n") == empty
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['{"kind": 1, "devices": 5}', '{"kind": "1", "devices": {"name": "0"}}', '{"kind": "1", "devices": [0, null]}'],
+)
+def test_json_of_another_shape(text: str) -> None:
+    assert parse_specification(text) == {"kind": "1", "version": None, "devices": [], "driver_version": None}

@@ -47,6 +47,16 @@ def test_what_is_not_there(probe: HostProbe) -> None:
     assert probe.nearest_existing("/srv/a/b") == "/"
 
 
+def test_what_cannot_be_looked_at_does_not_exist(probe: HostProbe) -> None:
+    # Longer than any file system allows: the system answers with an error other than "not found".
+    name = "x" * 300
+    assert probe.exists(f"/srv/{name}") is False
+    assert probe.nearest_existing(f"/{name}/below") == "/"
+    assert probe.text(f"/{name}") is None
+    assert probe.link_name(f"/{name}") is None
+    assert probe.exists("/nul\0byte") is False
+
+
 def test_commands_come_from_the_folder_alone(probe: HostProbe, tmp_path: Path) -> None:
     assert find_command(str(tmp_path), "sh") is None
     assert probe.run(("sh", "-c", "echo leaked")) == NOT_RUN
@@ -76,3 +86,11 @@ def test_commands_run_at_the_same_time(probe: HostProbe, tmp_path: Path) -> None
     assert time.monotonic() - start < 1.1
     assert {name: result.stdout for name, result in results.items()} == {"a": "a\n", "b": "b\n", "c": "c\n"}
     assert probe.run_all({}) == {}
+
+
+def test_work_is_done_while_commands_run(probe: HostProbe, tmp_path: Path) -> None:
+    write(tmp_path / "usr/bin/tool", "#!/bin/sh\nwhile [ ! -e $1 ]; do sleep 0.02; done\necho seen\n", 0o755)
+    mark = tmp_path / "mark"
+    results, done = probe.run_while({"wait": ("tool", str(mark))}, lambda: mark.write_text("here"))
+    assert (results["wait"].stdout, done) == ("seen\n", 4)
+    assert probe.run_while({}, lambda: "alone") == ({}, "alone")

@@ -29,20 +29,53 @@ def document(version: str, body: str, cuda: str | None = "12.2") -> str:
     )
 
 
+COMMON = f"{MEMORY}<persistence_mode>Enabled</persistence_mode>"
+MIG_NONE = "<mig_mode><current_mig>N/A</current_mig><pending_mig>N/A</pending_mig></mig_mode>"
+MIG_OFF = MIG_NONE.replace("N/A", "Disabled")
+
+# What each generation renamed, added or left out; the facts are the same.
 GENERATIONS = {
     "470": document(
-        "470.256.02", CARD.format(f"{MEMORY}<power_readings><power_draw>30 W</power_draw></power_readings>")
+        "470.256.02",
+        CARD.format(
+            f"<accounting_mode>Disabled</accounting_mode>{COMMON}{MIG_NONE}"
+            "<clocks_throttle_reasons><clocks_throttle_reason_gpu_idle>Active</clocks_throttle_reason_gpu_idle>"
+            "</clocks_throttle_reasons><power_readings><power_draw>30.10 W</power_draw></power_readings>"
+        ),
+        cuda="11.4",
     ),
-    "535": document("535.261.03", CARD.format(f"{MEMORY}<gpu_power_readings/><module_power_readings/>")),
+    "535": document(
+        "535.261.03",
+        CARD.format(
+            f"<product_architecture>Ampere</product_architecture>{COMMON}{MIG_OFF}"
+            "<fabric><state>N/A</state><status>N/A</status></fabric>"
+            "<clocks_event_reasons/><gpu_power_readings><power_draw>30.10 W</power_draw></gpu_power_readings>"
+            "<module_power_readings><power_draw>N/A</power_draw></module_power_readings>"
+        ),
+    ),
     "570": document(
         "570.172.08",
         CARD.format(
-            f"{MEMORY}<product_architecture>Ampere</product_architecture>"
-            "<gpu_recovery_action>None</gpu_recovery_action>"
-            "<gpu_power_readings><average_power_draw>30 W</average_power_draw></gpu_power_readings>"
+            f"<product_architecture>Ampere</product_architecture>{COMMON}{MIG_OFF}"
+            "<fabric><state>N/A</state><status>N/A</status><cliqueId>N/A</cliqueId></fabric>"
+            "<gpu_power_readings><average_power_draw>30.10 W</average_power_draw>"
+            "<instant_power_draw>30.10 W</instant_power_draw></gpu_power_readings>"
         ),
+        cuda="12.8",
+    ),
+    "580": document(
+        "580.159.04",
+        CARD.format(
+            f"<product_architecture>Ampere</product_architecture>{COMMON}{MIG_OFF}"
+            "<gpu_recovery_action>None</gpu_recovery_action><addressing_mode>HMM</addressing_mode>"
+            "<fabric><state>N/A</state><status>N/A</status><health><bandwidth>N/A</bandwidth></health></fabric>"
+            "<remapped_rows><remapped_row_failure>No</remapped_row_failure></remapped_rows>"
+            "<gpu_memory_power_readings><average_power_draw>N/A</average_power_draw></gpu_memory_power_readings>"
+        ),
+        cuda="13.0",
     ),
 }
+CUDA = {"470": "11.4", "535": "12.2", "570": "12.8", "580": "13.0"}
 
 
 @pytest.mark.parametrize("branch", GENERATIONS)
@@ -51,11 +84,41 @@ def test_generations_give_the_same_facts(branch: str) -> None:
     assert report.error is None
     assert report.driver_version is not None
     assert report.driver_version.startswith(branch)
+    assert report.cuda_version == CUDA[branch]
     (gpu,) = report.gpus
-    assert (gpu["uuid"], gpu["name"], gpu["memory_total_mib"]) == ("GPU-1", "NVIDIA A40", 46068)
-    assert gpu["pci_bus_id"] == "0000:3b:00.0"
-    assert gpu["mig"] == {"enabled": False, "pending": False, "devices": []}
-    assert gpu["healthy"] is True
+    assert gpu.pop("architecture") == (None if branch == "470" else "Ampere")
+    assert gpu == {
+        "index": 0,
+        "uuid": "GPU-1",
+        "name": "NVIDIA A40",
+        "pci_bus_id": "0000:3b:00.0",
+        "memory_total_mib": 46068,
+        "compute_capability": None,
+        "persistence_mode": True,
+        "fabric": {"state": None, "status": None},
+        "mig": {"enabled": False, "pending": False, "devices": []},
+        "healthy": True,
+    }
+
+
+@pytest.mark.parametrize(
+    ("state", "status", "fabric"),
+    [
+        ("Completed", "Success", {"state": "Completed", "status": "Success"}),
+        ("In Progress", "N/A", {"state": "In Progress", "status": None}),
+        ("Not Started", "Not Started", {"state": "Not Started", "status": "Not Started"}),
+        ("N/A", "N/A", {"state": None, "status": None}),
+    ],
+)
+def test_fabric(state: str, status: str, fabric: dict[str, str | None]) -> None:
+    body = CARD.format(f"{MEMORY}<fabric><state>{state}</state><status>{status}</status></fabric>")
+    assert parse_xml(document("580.1.2", body)).gpus[0]["fabric"] == fabric
+
+
+@pytest.mark.parametrize(("word", "mode"), [("Enabled", True), ("Disabled", False), ("[N/A]", None), ("", None)])
+def test_persistence_mode(word: str, mode: bool | None) -> None:
+    body = CARD.format(f"<persistence_mode>{word}</persistence_mode>")
+    assert parse_xml(document("580.1.2", body)).gpus[0]["persistence_mode"] is mode
 
 
 def test_recorded_h100(root: Path) -> None:
@@ -113,6 +176,22 @@ def test_error_before_the_document() -> None:
     report = parse_xml(f"{line}\n{GENERATIONS['535']}")
     assert report.error == line
     assert len(report.gpus) == 1
+
+
+def test_warning_after_the_document() -> None:
+    line = "WARNING: infoROM is corrupted at gpu 0000:5E:00.0 <see the manual>"
+    report = parse_xml(f"{GENERATIONS['580']}{line}\n")
+    assert (report.error, len(report.gpus)) == (line, 1)
+
+
+def test_mig_device_without_a_number() -> None:
+    body = CARD.format(
+        "<mig_mode><current_mig>Enabled</current_mig><pending_mig>Enabled</pending_mig></mig_mode><mig_devices>"
+        "<mig_device><index>N/A</index></mig_device><mig_device/></mig_devices>"
+    )
+    mig = parse_xml(document("580.1.2", body)).gpus[0]["mig"]
+    assert (mig["enabled"], mig["pending"]) == (True, True)
+    assert [(device["index"], device["memory_total_mib"]) for device in mig["devices"]] == [(0, None), (1, None)]
 
 
 def test_damaged_documents() -> None:
