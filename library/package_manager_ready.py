@@ -24,7 +24,9 @@ options:
     type: int
     default: 600
   locks:
-    description: Lock files; one that does not exist is held by nobody.
+    description:
+      - Lock files; one that does not exist is held by nobody. One that ends in C(.pid) is held by the process whose
+        number it holds, as dnf does it.
     type: list
     elements: path
     default:
@@ -32,6 +34,11 @@ options:
       - /var/lib/dpkg/lock
       - /var/lib/apt/lists/lock
       - /var/cache/apt/archives/lock
+      - /var/lib/rpm/.rpm.lock
+      - /usr/lib/sysimage/rpm/.rpm.lock
+      - /var/cache/dnf/metadata_lock.pid
+      - /var/cache/dnf/download_lock.pid
+      - /var/lib/dnf/rpmdb_lock.pid
   configure:
     description: Whether to finish an interrupted change.
     type: bool
@@ -82,12 +89,14 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.opensora.package_manager_plan import is_in_first_boot
 from ansible.module_utils.opensora.packages import unconfigured_packages
 from ansible.module_utils.opensora.problems import Problem, describe
 
 _FLOCK = "hhqqi4x"  # struct flock of Linux on 64-bit machines: type, whence, start, length, process
 _PAUSE_SECONDS = 3
-_UNFINISHED = ("running", "not run")
+_UPTIME = Path("/proc/uptime")
+_DPKG_STATUS = Path("/var/lib/dpkg/status")
 
 
 def lock_holder(path: str) -> int | None:
@@ -99,6 +108,8 @@ def lock_holder(path: str) -> int | None:
     Returns:
         The process id; 0 where it is not of this process's namespace.
     """
+    if path.endswith(".pid"):
+        return _named_process(path)
     try:
         handle = os.open(path, os.O_RDWR)
     except OSError as error:
@@ -111,6 +122,15 @@ def lock_holder(path: str) -> int | None:
     finally:
         os.close(handle)
     return None if kind == fcntl.F_UNLCK else process
+
+
+def _named_process(path: str) -> int | None:
+    """Return the process that a file names, or null where there is no such process any more."""
+    try:
+        process = int(Path(path).read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return None
+    return process if Path(f"/proc/{process}").exists() else None
 
 
 def command_of(process: int) -> str:
@@ -142,7 +162,8 @@ class Waiter:
         while command:
             _, output, _ = self.module.run_command([command, "status"])
             match = re.search(r"^status: ([a-z ]+?)\s*$", output, re.MULTILINE)
-            if match is None or match.group(1) not in _UNFINISHED:
+            uptime = float(_UPTIME.read_text(encoding="ascii").split()[0])
+            if match is None or not is_in_first_boot(match.group(1), uptime):
                 return
             if time.monotonic() > deadline:
                 self.fail(
@@ -176,7 +197,7 @@ def configure(module: AnsibleModule, waiter: Waiter) -> None:
     rc, output, errors = module.run_command(
         ["dpkg", "--force-confdef", "--force-confold", "--configure", "-a"], environ_update=environment
     )
-    left = unconfigured_packages(Path("/var/lib/dpkg/status").read_text(encoding="utf-8", errors="replace"))
+    left = unconfigured_packages(_DPKG_STATUS.read_text(encoding="utf-8", errors="replace"))
     left = [name for name in left if name not in module.params["tolerated"]]
     if left:
         waiter.fail(
@@ -201,6 +222,11 @@ def main() -> None:
                     "/var/lib/dpkg/lock",
                     "/var/lib/apt/lists/lock",
                     "/var/cache/apt/archives/lock",
+                    "/var/lib/rpm/.rpm.lock",
+                    "/usr/lib/sysimage/rpm/.rpm.lock",
+                    "/var/cache/dnf/metadata_lock.pid",
+                    "/var/cache/dnf/download_lock.pid",
+                    "/var/lib/dnf/rpmdb_lock.pid",
                 ],
             },
             "configure": {"type": "bool", "default": False},

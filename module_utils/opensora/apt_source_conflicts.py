@@ -99,7 +99,8 @@ def find_conflicts(sources: Iterable[AptSource], architecture: str) -> list[Conf
         if source.enabled:
             for uri in source.uris:
                 for suite in source.suites:
-                    entries.setdefault((_as_apt_compares(uri, architecture), suite), []).append(source)
+                    found = entries.setdefault((_as_apt_compares(uri, architecture), suite), [])
+                    found += [source] if source not in found else []
     conflicts = []
     for repository, found in entries.items():
         named = [keys_of(source) for source in found]

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,21 @@ from ansible.module_utils.opensora.problems import invalid_value
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_FIRST_BOOT = ("running", "not run")
+# The turn of cloud-init has not come yet. Where that stays so after a boot, it is switched off and never runs.
+_NOT_YET = ("not run", "not started")
+_BOOT_SECONDS = 300
+# A kernel's packages build the driver for that kernel, and stay half configured when the build fails.
+_KERNEL_PACKAGE = re.compile(r"^linux-(image|headers|modules)-")
+
+
+def is_in_first_boot(status: str | None, uptime_seconds: float | None) -> bool:
+    """Say whether cloud-init works on the host, or is still to begin.
+
+    Args:
+        status: What ``cloud-init status`` says, or null when unknown.
+        uptime_seconds: Time since the boot, or null when unknown.
+    """
+    return status == "running" or (status in _NOT_YET and (uptime_seconds or 0) < _BOOT_SECONDS)
 
 
 @dataclass
@@ -24,6 +39,7 @@ class PackageManagerPlan:
     Attributes:
         wait: Whether somebody else is using the package manager, or cloud-init will.
         configure: Whether an interrupted change has to be finished.
+        tolerated: Packages that may stay half configured, because the driver's role repairs them.
         repair: Whether source entries have to be disabled so that apt works.
         reasons: Why, one sentence each.
         problems: What stands in the way, and warnings of what will be disabled.
@@ -31,6 +47,7 @@ class PackageManagerPlan:
 
     wait: bool = False
     configure: bool = False
+    tolerated: list[str] = field(default_factory=list)
     repair: bool = False
     reasons: list[str] = field(default_factory=list)
     problems: list[dict[str, Any]] = field(default_factory=list)
@@ -55,18 +72,26 @@ def make_plan(host: Mapping[str, Any], settings: Mapping[str, Any]) -> PackageMa
             )
     state, first_boot = host["package_manager"], host["cloud_init"]["status"]
     holders = state["lock_holders"]
-    plan.wait = first_boot in _FIRST_BOOT or bool(holders)
-    if first_boot in _FIRST_BOOT:
+    in_first_boot = is_in_first_boot(first_boot, host["uptime_seconds"])
+    plan.wait = in_first_boot or bool(holders)
+    if in_first_boot:
         plan.reasons.append(f"cloud-init is {first_boot}")
     plan.reasons += [f"{holder['command']} (process {holder['pid']}) holds {holder['path']}" for holder in holders]
     # Half-configured packages of the driver are the driver role's: configuring them again fails in the same way.
-    of_driver = set(host["driver"]["broken_packages"])
-    broken = [name for name in state["broken"] if name not in of_driver]
+    plan.tolerated = _of_driver(host)
+    broken = [name for name in state["broken"] if name not in plan.tolerated]
     plan.configure = state["interrupted"] or bool(broken)
     if plan.configure:
         plan.reasons.append(f"half configured: {', '.join(broken)}" if broken else "dpkg was interrupted")
     _plan_sources(plan, host, settings)
     return plan
+
+
+def _of_driver(host: Mapping[str, Any]) -> list[str]:
+    driver = host["driver"]
+    kernels = [name for name in host["package_manager"]["broken"] if _KERNEL_PACKAGE.match(name)]
+    failed = driver["build_failures"] or driver["broken_packages"]
+    return [*driver["broken_packages"], *(kernels if failed else [])]
 
 
 def _plan_sources(plan: PackageManagerPlan, host: Mapping[str, Any], settings: Mapping[str, Any]) -> None:

@@ -82,11 +82,27 @@ def test_check_mode_waits_for_nothing(run_module: Callable[..., dict[str, Any]],
 
 
 @pytest.mark.parametrize(
-    ("status", "failed"), [("done", False), ("error", False), ("disabled", False), ("running", True)]
+    ("status", "uptime", "failed"),
+    [
+        ("done", 9, False),
+        ("error", 9, False),
+        ("disabled", 9, False),
+        ("running", 9000, True),
+        ("not started", 9, True),
+        ("not run", 9000, False),  # switched off on this host
+    ],
 )
 def test_first_boot(
-    run_module: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch, status: str, failed: bool
+    run_module: Callable[..., dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    *,
+    status: str,
+    uptime: int,
+    failed: bool,
 ) -> None:
+    (tmp_path / "uptime").write_text(f"{uptime}.25 1.00\n")
+    monkeypatch.setattr(package_manager_ready, "_UPTIME", tmp_path / "uptime")
     monkeypatch.setattr(package_manager_ready.AnsibleModule, "get_bin_path", lambda *_, **__: "/usr/bin/cloud-init")
     monkeypatch.setattr(
         package_manager_ready.AnsibleModule, "run_command", lambda *_, **__: (0, f"status: {status}\n", "")
@@ -94,6 +110,53 @@ def test_first_boot(
     result = run_module(package_manager_ready, locks=[], wait_timeout=0)
     assert bool(result.get("failed")) == failed
     assert not failed or "cloud-init" in result["problems"][0]["message"]
+
+
+@pytest.mark.parametrize(
+    ("left", "tolerated", "failed"),
+    [
+        ([], [], False),
+        (["nvidia-kernel-dkms"], ["nvidia-kernel-dkms"], False),
+        (["nvidia-kernel-dkms", "postfix"], ["nvidia-kernel-dkms"], True),
+    ],
+)
+def test_an_interrupted_change_is_finished(
+    run_module: Callable[..., dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    *,
+    left: list[str],
+    tolerated: list[str],
+    failed: bool,
+) -> None:
+    (tmp_path / "status").write_text(
+        "Package: bash\nStatus: install ok installed\n\n"
+        + "".join(f"Package: {name}\nStatus: install ok half-configured\nVersion: 1\n\n" for name in left)
+    )
+    commands: list[list[str]] = []
+
+    def run_command(_: Any, argv: list[str], **options: Any) -> tuple[int, str, str]:
+        assert options["environ_update"]["DEBIAN_FRONTEND"] == "noninteractive"
+        commands.append(argv)
+        return (1, "", "dpkg: error processing package postfix (--configure):\n") if left else (0, "", "")
+
+    monkeypatch.setattr(package_manager_ready, "_DPKG_STATUS", tmp_path / "status")
+    monkeypatch.setattr(package_manager_ready.AnsibleModule, "run_command", run_command)
+    result = run_module(package_manager_ready, locks=[], configure=True, tolerated=tolerated)
+    assert [command[-2:] for command in commands] == [["--configure", "-a"]]
+    assert bool(result.get("failed")) is failed
+    assert [problem["code"] for problem in result["problems"]] == (["packages.broken"] if failed else [])
+    assert not failed or ("left postfix" in result["msg"] and "error processing package" in result["msg"])
+
+
+def test_a_file_that_names_a_process(run_module: Callable[..., dict[str, Any]], tmp_path: Path, hold: Any) -> None:
+    lock = tmp_path / "download_lock.pid"
+    lock.write_text(f"{2**22 + 1}")
+    assert not run_module(package_manager_ready, locks=[str(lock)], lock_timeout=0).get("failed")
+    _, process = hold(60)
+    lock.write_text(f"{process.pid}")
+    result = run_module(package_manager_ready, locks=[str(lock)], lock_timeout=0)
+    assert f"process {process.pid}" in result["problems"][0]["message"]
 
 
 def test_command_of_this_process() -> None:

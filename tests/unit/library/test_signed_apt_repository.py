@@ -150,6 +150,52 @@ def test_a_repository_in_another_file_is_named(site: Site, name: str, text: str)
     assert not site.source.exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "after"),
+    [
+        (
+            "docker.list",
+            "# mine\ndeb https://vendor.test/debian/ trixie stable\ndeb https://other.test/x trixie main\n",
+            "# mine\n# deb https://vendor.test/debian/ trixie stable\ndeb https://other.test/x trixie main\n",
+        ),
+        (
+            "x.sources",
+            "Types: deb\nURIs: https://vendor.test/debian\nSuites: trixie\nComponents: stable\n",
+            "Enabled: no\nTypes: deb\nURIs: https://vendor.test/debian\nSuites: trixie\nComponents: stable\n",
+        ),
+    ],
+)
+def test_a_repository_in_another_file_is_disabled_when_asked_for(site: Site, name: str, text: str, after: str) -> None:
+    other = site.folder / "sources.list.d" / name
+    other.write_text(text)
+    backup = other.with_name(f"{name}.orig")
+    predicted = site.run(replace_duplicates=True, _ansible_check_mode=True)
+    assert predicted["replaced"] == {str(other): str(backup)}
+    assert other.read_text() == text
+    assert not backup.exists()
+    result = site.run(replace_duplicates=True)
+    assert result["replaced"] == predicted["replaced"]
+    assert (other.read_text(), backup.read_text()) == (after, text)
+    assert site.source.exists()
+    assert result["diff"][0] == {
+        "before": text,
+        "after": after,
+        "before_header": str(other),
+        "after_header": str(other),
+    }
+    again = site.run(replace_duplicates=True)
+    assert (again["changed"], again["replaced"]) == (False, {})
+
+
+def test_a_refused_key_leaves_the_other_file_alone(site: Site) -> None:
+    other = site.folder / "sources.list.d" / "docker.list"
+    other.write_text("deb https://vendor.test/debian trixie stable\n")
+    site.answer = (site.keys / "other.asc").read_bytes()
+    assert site.run(replace_duplicates=True)["failed"]
+    assert other.read_text() == "deb https://vendor.test/debian trixie stable\n"
+    assert list(other.parent.iterdir()) == [other]
+
+
 def test_absent_removes_every_file(site: Site) -> None:
     site.run(pinned_packages=["docker-ce"], pinned_version="29.7")
     result = site.run(state="absent", key_fingerprint="")

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from ansible.module_utils.opensora.apt_sources import is_distribution_source, parse_sources, with_components
+from ansible.module_utils.opensora.apt_sources import (
+    disable_entries,
+    is_distribution_source,
+    parse_sources,
+    unreadable_lines,
+    with_components,
+)
 
 COMPONENTS = ["contrib", "non-free", "non-free-firmware"]
 LIST = "/etc/apt/sources.list"
@@ -112,3 +118,50 @@ def test_components_of_stanzas() -> None:
 def test_nothing_to_add() -> None:
     assert with_components(DEB822, STANZAS, "trixie", ["main"]) == STANZAS
     assert with_components(LIST, "", "trixie", COMPONENTS) == ""
+
+
+def test_place_and_architectures() -> None:
+    text = "\n# x\ndeb [arch=amd64,arm64] https://apt.example.org trixie main\n"
+    (entry,) = parse_sources(LIST, text)
+    assert (entry.line, entry.architectures, entry.place) == (3, ["amd64", "arm64"], f"{LIST}, line 3")
+    first, second, third = parse_sources(DEB822, STANZAS)
+    assert [source.line for source in (first, second, third)] == [2, 9, 19]
+    assert third.place.startswith(f"{DEB822}, stanza at line ")
+
+
+def test_a_line_becomes_a_comment() -> None:
+    text = "# hand-made\r\ndeb https://a.example.org trixie main\r\n\r\n\tdeb https://b.example.org trixie main # é"
+    numbers = [entry.line for entry in parse_sources(LIST, text)]
+    assert disable_entries(LIST, text, numbers[1:]) == text.replace("\tdeb", "# \tdeb")
+    after = disable_entries(LIST, text, numbers)
+    assert after == text.replace("\tdeb", "# \tdeb").replace("deb https://a", "# deb https://a")
+    assert parse_sources(LIST, after) == []
+    assert disable_entries(LIST, after, numbers) == after
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("# x\nTypes: deb\nURIs: u\nSuites: /\n", "# x\nEnabled: no\nTypes: deb\nURIs: u\nSuites: /\n"),
+        ("Types: deb\r\nURIs: u\r\nSuites: /\r\n", "Enabled: no\r\nTypes: deb\r\nURIs: u\r\nSuites: /\r\n"),
+        ("Types: deb\nURIs: u\nenabled: yes\nSuites: /", "Types: deb\nURIs: u\nEnabled: no\nSuites: /"),
+        ("Types: deb\nEnabled:\n yes\nURIs: u\nSuites: /\n", "Types: deb\nEnabled: no\nURIs: u\nSuites: /\n"),
+        ("Types: deb\n# why\nURIs: u\n", "# Types: deb\n# why\n# URIs: u\n"),  # apt stops at it whatever it says
+    ],
+)
+def test_a_stanza_is_disabled(before: str, after: str) -> None:
+    text = f"{STANZAS}\n \n{before}"
+    number = STANZAS.count("\n") + 3 + before.startswith("#")
+    assert disable_entries(DEB822, text, [number]) == f"{STANZAS}\n \n{after}"
+    assert unreadable_lines(DEB822, after) == []
+    assert not any(entry.enabled for entry in parse_sources(DEB822, after))
+
+
+def test_unreadable_lines() -> None:
+    text = "# x\ndeb https://a.example.org trixie main\n<html>\n\n  <p>no</p>\n"
+    assert [(line.line, line.text) for line in unreadable_lines(LIST, text)] == [(3, "<html>"), (5, "<p>no</p>")]
+    assert unreadable_lines(LIST, text)[0].as_dict() == {"path": LIST, "line": 3, "text": "<html>"}
+    assert unreadable_lines(DEB822, STANZAS) == []
+    refusal = "# Unsupported distribution!\n"
+    assert [line.text for line in unreadable_lines(LIST, refusal)] == [refusal.strip()]
+    assert unreadable_lines(LIST, f"{refusal}deb https://a.example.org trixie main\n") == []

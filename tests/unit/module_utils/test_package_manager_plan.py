@@ -49,6 +49,25 @@ def test_plan(host_of: Any, name: str, steps: tuple[bool, bool, bool], reason: s
     assert [problem for problem in plan.problems if problem["severity"] == "error"] == []
 
 
+def test_cloud_init_that_is_switched_off_is_not_waited_for(host_of: Any) -> None:
+    host = host_of("first-boot-running")
+    host["cloud_init"]["status"] = "not run"
+    assert make_plan({**host, "uptime_seconds": 20}, SETTINGS).wait
+    assert not make_plan({**host, "uptime_seconds": 9000}, SETTINGS).wait
+
+
+def test_a_kernel_that_waits_for_the_driver_is_left_to_its_role(host_of: Any) -> None:
+    kernels = ["linux-headers-6.8.0-1029-aws", "linux-image-6.8.0-1029-aws"]
+    host = host_of("half-configured")
+    host["package_manager"]["broken"] += kernels
+    plan = make_plan(host, SETTINGS)
+    assert not plan.configure
+    assert set(plan.tolerated) == {*host["driver"]["broken_packages"], *kernels}
+    host = host_of("package-half-configured")
+    host["package_manager"]["broken"] = kernels
+    assert make_plan(host, SETTINGS).configure  # no failed driver explains it
+
+
 def test_without_repair_the_host_is_refused(host_of: Any) -> None:
     plan = make_plan(host_of("conflicting-apt-entries"), {**SETTINGS, "repair_sources": False})
     assert (plan.repair, plan.reasons) == (False, [])
