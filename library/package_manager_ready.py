@@ -89,7 +89,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.opensora.package_manager_plan import is_in_first_boot
+from ansible.module_utils.opensora.host_services import is_in_first_boot
 from ansible.module_utils.opensora.packages import unconfigured_packages
 from ansible.module_utils.opensora.problems import Problem, describe
 

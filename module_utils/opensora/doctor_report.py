@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Callable
 
 from ansible.module_utils.opensora.host_table import render_table
-from ansible.module_utils.opensora.problems import describe
+from ansible.module_utils.opensora.problems import LAYERS, describe
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -23,25 +23,8 @@ WARNING = "warning"
 BROKEN = "broken"
 NOT_JUDGED = "not_judged"
 
-# From below. The wish comes first, because a host can't be judged by a wrong one; it and the network are shown only
-# where they have a problem.
-LAYERS = (
-    "configuration",
-    "connection",
-    "pci",
-    "firmware",
-    "kernel_module",
-    "userspace",
-    "fabric",
-    "packages",
-    "toolkit",
-    "engine",
-    "disk",
-    "network",
-    "image",
-    "compose",
-    "application",
-)
+# The wish comes first, because a host can't be judged by a wrong one; it and the network are shown only where they
+# have a problem.
 _SHOWN_WITH_A_PROBLEM_ONLY = ("configuration", "network")
 
 # Without which layers one can't be judged; the first broken one of them is named as the reason.

@@ -48,5 +48,5 @@ def leftover_packages(before: Mapping[str, Any], after: Mapping[str, Any]) -> li
         after: Description of it now.
     """
     names = set(after["packages"]) - set(before["packages"])
-    ours = {name for name in names if is_driver_package(name) or name.startswith("firmware-nvidia")}
+    ours = {name for name in names if is_driver_package(name)}
     return sorted(ours | set(after["driver"]["broken_packages"]))

@@ -13,7 +13,7 @@ NOUVEAU_PATH = "/etc/modprobe.d/opensora-nouveau.conf"
 UVM_PATH = "/etc/modules-load.d/opensora-nvidia-uvm.conf"
 UVM_RULES_PATH = "/etc/udev/rules.d/71-opensora-nvidia-uvm.rules"
 UPGRADE_GUARD_PATH = "/etc/apt/apt.conf.d/52opensora-driver"
-PIN_PATH = "/etc/apt/preferences.d/nvidia-driver.pref"
+PIN_PATH = "/etc/apt/preferences.d/opensora-nvidia-driver.pref"
 RECORD_PATH = "/var/lib/opensora-site/driver-record.json"
 # What the reading of a host returns with text and time of change.
 PATHS = (NOUVEAU_PATH, UVM_PATH, UVM_RULES_PATH, UPGRADE_GUARD_PATH, PIN_PATH, RECORD_PATH)

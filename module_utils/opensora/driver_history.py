@@ -9,32 +9,20 @@ import re
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ansible.module_utils.opensora.driver_files import NOUVEAU_PATH, PIN_PATH, RECORD_PATH
+from ansible.module_utils.opensora.driver_state import is_driver_package
 from ansible.module_utils.opensora.problems import Problem, describe
 from ansible.module_utils.opensora.version_number import upstream_version
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-RECORD_PATH = "/var/lib/opensora-site/driver-record.json"
-PIN_PATH = "/etc/apt/preferences.d/nvidia-driver.pref"
-NOUVEAU_PATH = "/etc/modprobe.d/opensora-nouveau.conf"
 REPOSITORY_FILE = "/etc/apt/sources.list.d/nvidia-driver.sources"
 _FORMAT = 1
-_DRIVER_PACKAGE = re.compile(
-    r"^(nvidia|libnvidia|libnvcuvid|libnvoptix|libcuda1$|libcudadebugger|kmod-nvidia|cuda-drivers|firmware-nvidia"
-    r"|linux-(modules|objects|signatures)-nvidia|xserver-xorg-video-nvidia)"
-)
-# The container toolkit is no part of the driver, and neither is what only sets up a repository or a pin.
-_NOT_DRIVER = re.compile(r"^(lib)?nvidia-(container|driver-pinning|docker)")
 # Names that only NVIDIA's repository has; the distributions build the same things under others.
 _VENDOR_PACKAGE = re.compile(r"^(nvidia-driver-cuda|nvidia-kernel-open-dkms|nvidia-dkms-open|nvidia-open)$")
 # Prebuilt modules carry the kernel's version; everything else the driver's.
 _KERNEL_PACKAGE = re.compile(r"^linux-")
-
-
-def is_driver_package(name: str) -> bool:
-    """Say whether a package is part of the driver."""
-    return bool(_DRIVER_PACKAGE.match(name)) and not _NOT_DRIVER.match(name)
 
 
 def driver_packages(host: Mapping[str, Any]) -> dict[str, str]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
-from ansible.module_utils.opensora.driver_history import is_driver_package
+from ansible.module_utils.opensora.driver_state import is_driver_package
 from ansible.module_utils.opensora.problems import Problem
 from ansible.module_utils.opensora.version_number import upstream_version
 

@@ -40,7 +40,8 @@ _USERSPACE_PACKAGE = re.compile(
     r"|nvidia(-tesla)?(-\d+)?-smi|nvidia-utils(-\d+)?(-server)?|nvidia-driver-cuda(-libs)?)$"
 )
 _DRIVER_PACKAGE = re.compile(
-    r"^(nvidia|libnvidia|libcuda1|libnvcuvid|libnvsdm|kmod-nvidia|linux-(modules|objects|signatures)-nvidia|cuda-drivers)"
+    r"^(nvidia|libnvidia|libcuda1$|libcudadebugger|libnvcuvid|libnvoptix|libnvsdm|kmod-nvidia|cuda-drivers"
+    r"|linux-(modules|objects|signatures)-nvidia|firmware-nvidia|xserver-xorg-video-nvidia)"
 )
 # The container toolkit, and packages that only set up a repository or a pin.
 _NOT_DRIVER = re.compile(r"^(lib)?nvidia-(container|driver-pinning|docker)")

@@ -4,12 +4,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Callable, cast, get_args
+from typing import TYPE_CHECKING, Any, Callable, cast
 
 from ansible.module_utils.opensora.driver_settings import cuda_problem
 from ansible.module_utils.opensora.host_problems_engine import engine_problems
 from ansible.module_utils.opensora.host_problems_packages import package_problems
-from ansible.module_utils.opensora.problems import Layer, Problem, Severity
+from ansible.module_utils.opensora.problems import LAYERS, Layer, Problem, Severity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -311,9 +311,8 @@ _DRIVER_CHECKS: tuple[Callable[[Mapping[str, Any]], Problem | None], ...] = (
 
 
 def _deepest_first(problems: list[Problem]) -> list[Problem]:
-    layers = get_args(Layer)
     # A decision that somebody else made may carry no layer: that one comes last.
-    return sorted(problems, key=lambda problem: layers.index(problem.layer) if problem.layer in layers else len(layers))
+    return sorted(problems, key=lambda problem: LAYERS.index(problem.layer) if problem.layer in LAYERS else len(LAYERS))
 
 
 def driver_problems(host: Mapping[str, Any]) -> list[Problem]:

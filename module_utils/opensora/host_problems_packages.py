@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ansible.module_utils.opensora.apt_source_conflicts import find_missing_components, find_source_problems
 from ansible.module_utils.opensora.driver_packages import find_system, origins
 from ansible.module_utils.opensora.driver_state import is_driver_package
+from ansible.module_utils.opensora.host_services import is_in_first_boot
 from ansible.module_utils.opensora.problems import Problem
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ _CHANGES = ("install", "upgrade", "replace_flavour", "repair_packages")
 
 
 def _first_boot_problem(host: Mapping[str, Any]) -> Problem | None:
-    if (host.get("cloud_init") or {}).get("status") not in ("running", "not run"):
+    if not is_in_first_boot((host.get("cloud_init") or {}).get("status"), host.get("uptime_seconds")):
         return None
     return Problem(
         layer="packages",

@@ -38,6 +38,9 @@ UNITS_QUERY = (
 CLOUD_INIT_QUERY = ("cloud-init", "status")
 _CLOUD_INIT = "/usr/bin/cloud-init"
 _CLOUD_INIT_RESULT = "/run/cloud-init/result.json"  # written at the end of the last stage, removed at the next boot
+# The turn of cloud-init has not come yet. Where that stays so after a boot, it is switched off and never runs.
+_NOT_YET = ("not run", "not started")
+_BOOT_SECONDS = 300
 
 
 def parse_units(text: str) -> dict[str, dict[str, Any]]:
@@ -146,3 +149,13 @@ def describe_persistence(
         "running": is_running(services, PERSISTENCE),
         "mode": all(modes) if modes else None,
     }
+
+
+def is_in_first_boot(status: str | None, uptime_seconds: float | None) -> bool:
+    """Say whether cloud-init works on the host, or is still to begin.
+
+    Args:
+        status: What ``cloud-init status`` says, or null when unknown.
+        uptime_seconds: Time since the boot, or null when unknown.
+    """
+    return status == "running" or (status in _NOT_YET and (uptime_seconds or 0) < _BOOT_SECONDS)

@@ -10,26 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.opensora.apt_source_conflicts import find_source_problems
 from ansible.module_utils.opensora.apt_source_repair import is_repairable
+from ansible.module_utils.opensora.host_services import is_in_first_boot
 from ansible.module_utils.opensora.problems import invalid_value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# The turn of cloud-init has not come yet. Where that stays so after a boot, it is switched off and never runs.
-_NOT_YET = ("not run", "not started")
-_BOOT_SECONDS = 300
 # A kernel's packages build the driver for that kernel, and stay half configured when the build fails.
 _KERNEL_PACKAGE = re.compile(r"^linux-(image|headers|modules)-")
-
-
-def is_in_first_boot(status: str | None, uptime_seconds: float | None) -> bool:
-    """Say whether cloud-init works on the host, or is still to begin.
-
-    Args:
-        status: What ``cloud-init status`` says, or null when unknown.
-        uptime_seconds: Time since the boot, or null when unknown.
-    """
-    return status == "running" or (status in _NOT_YET and (uptime_seconds or 0) < _BOOT_SECONDS)
 
 
 @dataclass

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 Layer = Literal[
     "configuration",
@@ -24,6 +24,7 @@ Layer = Literal[
     "compose",
     "application",
 ]
+LAYERS: tuple[str, ...] = get_args(Layer)  # from below
 Severity = Literal["error", "warning"]
 
 

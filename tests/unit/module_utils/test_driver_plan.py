@@ -223,7 +223,7 @@ def test_vendors_driver_on_debian(host_of: Any) -> None:
     assert [entry["url"].rpartition("/")[2] for entry in plan.urls] == ["InRelease", "8793F200.pub"]
     paths = {file["path"] for file in plan.files}
     assert paths > DKMS_FILES
-    assert {"/etc/apt/apt.conf.d/52opensora-driver", "/etc/apt/preferences.d/nvidia-driver.pref"} < paths
+    assert {"/etc/apt/apt.conf.d/52opensora-driver", "/etc/apt/preferences.d/opensora-nvidia-driver.pref"} < paths
     pin = next(file["text"] for file in plan.files if file["path"].endswith(".pref"))
     assert "Pin: version 580.*" in pin
     assert "release o=Debian" in pin
@@ -264,7 +264,7 @@ def test_ubuntus_signed_driver_under_secure_boot(fresh: Any) -> None:
     assert plan.header_packages == []
     assert plan.components == ["restricted"]
     assert (plan.repository, plan.index, plan.urls) == (None, None, [])
-    assert "/etc/apt/preferences.d/nvidia-driver.pref" not in {file["path"] for file in plan.files}
+    assert "/etc/apt/preferences.d/opensora-nvidia-driver.pref" not in {file["path"] for file in plan.files}
 
 
 def test_ubuntu_takes_multiverse_only_for_what_is_there(fresh: Any) -> None:
