@@ -7,7 +7,8 @@ repositories}.
 
     FOLDER/ssh_key, known_hosts   the controller's side
     FOLDER/resolv.conf            the hosts' name server, which containers and image builds on them use as well
-    FOLDER/hosts/NAME/            mounted read-only into the host NAME: SSH host key, who may log in, GPUs and driver
+    FOLDER/hosts/NAME/            mounted read-only into the host NAME: SSH host key, who may log in, GPUs and driver,
+                                  and the name server for a virtual machine
     FOLDER/mirror/                mounted into the mirror: its certificate authority and signing keys
 
 usage: site_files.py FOLDER
@@ -59,7 +60,8 @@ def main() -> None:
     (folder / "mirror").mkdir(parents=True, exist_ok=True)
     folder.chmod(0o700)
     controller = ssh_key(folder / "ssh_key", "opensora-site test controller", changed)
-    write(folder / "resolv.conf", f"nameserver {site['nameserver']}\noptions timeout:2 attempts:3\n", changed)
+    resolver = f"nameserver {site['nameserver']}\noptions timeout:2 attempts:3\n"
+    write(folder / "resolv.conf", resolver, changed)
     known_hosts = ""
     for name, port, gpus, driver in site["hosts"]:
         host = folder / "hosts" / name
@@ -69,6 +71,7 @@ def main() -> None:
         write(host / "authorized_keys", controller, changed)
         write(host / "gpus.json", json.dumps(gpus, indent=1) + "\n", changed)
         write(host / "driver", f"{driver}\n", changed)
+        write(host / "resolv.conf", resolver, changed)
     write(folder / "known_hosts", known_hosts, changed)
     json.dump({"changed": changed, "git_trees": git_trees()}, sys.stdout)
 

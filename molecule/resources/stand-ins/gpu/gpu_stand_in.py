@@ -11,6 +11,8 @@ How far the driver is stands in /etc/opensora-site-test-host/driver:
     absent            the PCI bus has the cards, and there is no trace of a driver: no module, no nvidia-smi, no library
     follows-packages  like absent, until packages have built a module: then that one is loaded from this service's next
                       start on, so that restarting the service, or the host, is what a reboot is elsewhere
+    kernel            a virtual machine: the modules are the kernel's own business. Shows the cards on the bus, loads
+                      what udev would load for them, and gives nvidia-smi the version of what is loaded
 """
 
 from __future__ import annotations
@@ -40,6 +42,8 @@ NULL_DEVICE = os.makedev(1, 3)
 SMI = Path("/usr/bin/nvidia-smi")
 SMI_LINK = "../lib/gpu-stand-in/nvidia-smi"
 LIBRARIES = Path("/usr/lib/x86_64-linux-gnu")
+# What the bus of a machine with this card says to udev.
+MODALIAS = "pci:v000010DEd00002330sv000010DEsd000016C1bc03sc02i00"
 MODULE_FILES = ("nvidia.ko", "nvidia-current-open.ko", "nvidia-current.ko")
 
 
@@ -61,15 +65,15 @@ def bus_address(index: int) -> str:
     return f"0000:00:{6 + index:02x}.0"
 
 
-def pci_tree(root: Path, count: int, *, driver_loaded: bool) -> None:
-    """Lay out /sys/bus/pci: the recorded devices that are no GPU, then as many GPUs as wanted."""
+def pci_tree(root: Path, count: int, gpu_driver: str) -> None:
+    """Lay out /sys/bus/pci: the recorded devices that are no GPU, then as many GPUs as wanted, with their driver."""
     devices = []
     for line in (RECORDED / "sys-bus-pci.txt").read_text(encoding="utf-8").splitlines():
         address, vendor, device, device_class, *driver = line.split()
         if vendor != "0x10de":
             devices.append((address, vendor, device, device_class, driver[0] if driver else ""))
         else:
-            gpu = (vendor, device, device_class, driver[0] if driver_loaded else "")
+            gpu = (vendor, device, device_class, gpu_driver)
     devices += [(bus_address(index), *gpu) for index in range(count)]
     (root / "drivers").mkdir(parents=True, exist_ok=True)
     for address, vendor, device, device_class, driver in devices:
@@ -176,12 +180,17 @@ def bind(tree: Path, target: str) -> None:
     subprocess.run(["mount", "--bind", str(tree), target], check=True)
 
 
+def wanted_driver() -> str:
+    return DRIVER.read_text(encoding="utf-8").strip() if DRIVER.exists() else "loaded"
+
+
 def stop() -> None:
     for target in ("/proc/modules", "/proc/driver", "/sys/module", "/sys/bus/pci"):
         while subprocess.run(["umount", target], check=False, capture_output=True).returncode == 0:
             pass
-    for node in Path("/dev").glob("nvidia*"):
-        node.unlink()
+    if wanted_driver() != "kernel":
+        for node in Path("/dev").glob("nvidia*"):
+            node.unlink()
     for folder in (TREES, DATA):
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -223,6 +232,24 @@ def write_module() -> None:
     subprocess.run(["depmod", kernel], check=True)
 
 
+def loaded_module() -> str:
+    """Load what udev would load for the card, and return what the kernel has for it then: nvidia, nouveau or nothing."""
+    subprocess.run(["modprobe", "--quiet", "--use-blacklist", MODALIAS], check=False)
+    return next((name for name in ("nvidia", "nouveau") if (Path("/sys/module") / name).is_dir()), "")
+
+
+def present_kernel(gpus: list[dict[str, object]]) -> str:
+    """Show what a module that is really loaded does not show without a card; return the name of that module."""
+    module = loaded_module() if gpus else ""
+    if module == "nvidia":
+        version = (Path("/sys/module/nvidia/version")).read_text(encoding="utf-8").strip()
+        is_open = "Open Kernel Module" in Path("/proc/driver/nvidia/version").read_text(encoding="utf-8")
+        smi_data(DATA, gpus, Driver(version, is_open=is_open))
+        for name in ("nvidiactl", *(f"nvidia{gpu['minor']}" for gpu in gpus)):
+            device_node(Path("/dev") / name)
+    return module
+
+
 def present(gpus: list[dict[str, object]], driver: Driver) -> None:
     """Show the driver as loaded: its trees over /proc and /sys, its device nodes, and what nvidia-smi reads."""
     module_tree(TREES / "module", driver)
@@ -244,15 +271,17 @@ def start() -> None:
     gpus = json.loads(GPUS.read_text(encoding="utf-8")) if GPUS.exists() else []
     for index, gpu in enumerate(gpus):
         gpu.setdefault("minor", index)
-    wanted = DRIVER.read_text(encoding="utf-8").strip() if DRIVER.exists() else "loaded"
+    wanted = wanted_driver()
     if wanted == "loaded":
         driver: Driver | None = Driver()
     elif wanted in ("absent", "follows-packages"):
         remove_baked_driver()
         driver = built_driver() if wanted == "follows-packages" else None
+    elif wanted == "kernel":
+        driver = None
     else:
-        sys.exit(f"{DRIVER} is '{wanted}', allowed is one of loaded, absent, follows-packages")
-    pci_tree(TREES / "pci", len(gpus), driver_loaded=driver is not None)
+        sys.exit(f"{DRIVER} is '{wanted}', allowed is one of loaded, absent, follows-packages, kernel")
+    pci_tree(TREES / "pci", len(gpus), present_kernel(gpus) if wanted == "kernel" else "nvidia" if driver else "")
     bind(TREES / "pci", "/sys/bus/pci")
     if not gpus or driver is None:
         return
