@@ -233,7 +233,7 @@ def write_module() -> None:
 
 
 def loaded_module() -> str:
-    """Load what udev would load for the card, and return what the kernel has for it then: nvidia, nouveau or nothing."""
+    """Load what udev would load for the card, and return what the kernel has then: nvidia, nouveau or nothing."""
     subprocess.run(["modprobe", "--quiet", "--use-blacklist", MODALIAS], check=False)
     return next((name for name in ("nvidia", "nouveau") if (Path("/sys/module") / name).is_dir()), "")
 
