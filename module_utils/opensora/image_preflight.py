@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from ansible.module_utils.opensora.compute_capability import kernel_problems
 from ansible.module_utils.opensora.cuda_requirement import satisfies
 from ansible.module_utils.opensora.disk_space import disk_problems
 from ansible.module_utils.opensora.git_remote import is_full_commit
@@ -19,7 +20,7 @@ DEFAULT_DATA_ROOT = "/var/lib/docker"
 _ADDRESSES = {
     "opensora_image_repository": True,
     "opensora_image_tensornvme_repository": False,
-    "opensora_image_torch_index_url": True,
+    "opensora_image_torch_index_url": False,
     "opensora_image_python_index_url": False,
     "opensora_image_apt_mirror_url": False,
     "opensora_image_apt_security_mirror_url": False,
@@ -46,7 +47,12 @@ def setting_problems(settings: Mapping[str, Any]) -> list[Problem]:
     Args:
         settings: The role's public variables by their full names.
     """
-    problems = [*_address_problems(settings), *_image_problems(settings), *_list_problems(settings)]
+    problems = [
+        *_address_problems(settings),
+        *_image_problems(settings),
+        *_list_problems(settings),
+        *_lock_problems(settings),
+    ]
     problems += [
         invalid_value(name, settings[name], allowed)
         for name, (pattern, allowed) in _PATTERNS.items()
@@ -118,9 +124,10 @@ def _list_problems(settings: Mapping[str, Any]) -> Iterator[Problem]:
         for entry in settings[name]:
             if not _PIN.fullmatch(str(entry)):
                 yield invalid_value(name, str(entry), "exact pins such as torch==2.4.0")
-    for entry in settings["opensora_image_cuda_architectures"]:
-        if not _ARCHITECTURE.fullmatch(str(entry)):
-            yield invalid_value("opensora_image_cuda_architectures", str(entry), 'compute capabilities such as "9.0"')
+    for name in ("opensora_image_cuda_architectures", "opensora_image_torch_architectures"):
+        for entry in settings[name]:
+            if not _ARCHITECTURE.fullmatch(str(entry)):
+                yield invalid_value(name, str(entry), 'compute capabilities such as "9.0"')
     for argument in settings["opensora_image_build_arguments"]:
         if not _ARGUMENT_NAME.fullmatch(str(argument)):
             yield invalid_value("opensora_image_build_arguments", str(argument), "names of letters, digits and _")
@@ -133,6 +140,19 @@ def _list_problems(settings: Mapping[str, Any]) -> Iterator[Problem]:
                 "are kept in the image's history",
                 next_action="Leave it out of the build; give it to the service's environment where it is needed.",
             )
+
+
+def _lock_problems(settings: Mapping[str, Any]) -> Iterator[Problem]:
+    locked = settings["__opensora_image_locked_packages"]
+    wanted = [str(entry) for entry in settings["opensora_image_torch_packages"]]
+    are_pins = all(_PIN.fullmatch(entry) for entry in wanted)
+    if settings["opensora_image_torch_locked"] and are_pins and sorted(wanted) != sorted(locked):
+        yield invalid_value(
+            "opensora_image_torch_packages",
+            ", ".join(wanted),
+            f"what the lock of the stack {settings['opensora_image_stack']} has ({', '.join(locked)}), or "
+            "opensora_image_torch_locked: false",
+        )
 
 
 def pinned_sources(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -157,6 +177,30 @@ def pinned_sources(settings: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def unread_problems(settings: Mapping[str, Any], unread: Collection[str]) -> list[Problem]:
+    """Return the problem of code that would be compiled for the cards of some hosts of a site only.
+
+    Args:
+        settings: The role's public variables by their full names.
+        unread: Hosts of the inventory whose cards are not known in this run.
+    """
+    if settings["opensora_image_flash_attention"] != "source" or settings["opensora_image_cuda_architectures"]:
+        return []
+    if not unread:
+        return []
+    return [
+        Problem(
+            layer="configuration",
+            code="image.architectures_unknown",
+            severity="error",
+            message="Flash Attention is compiled for the cards of all hosts, and this run has not read "
+            f"{', '.join(sorted(unread))}",
+            next_action='Name them in opensora_image_cuda_architectures, such as ["8.0", "9.0"], or run without '
+            "--limit. opensora_image_flash_attention: sdpa compiles nothing.",
+        )
+    ]
+
+
 def host_problems(
     host: Mapping[str, Any], settings: Mapping[str, Any], sources: Mapping[str, Any], missing: bool
 ) -> list[Problem]:
@@ -179,6 +223,9 @@ def host_problems(
             int(settings["opensora_image_minimum_free_inodes"]),
         )
     problems += _driver_problems(host, sources)
+    if not settings["opensora_image_dockerfile"]:
+        torch = str(next(iter(settings["opensora_image_torch_packages"]), "PyTorch"))
+        problems += kernel_problems(host, settings["opensora_image_torch_architectures"], torch)
     return problems
 
 
@@ -195,7 +242,8 @@ def _driver_problems(host: Mapping[str, Any], sources: Mapping[str, Any]) -> Ite
         severity="error",
         message=f"driver {version} (CUDA up to {driver.get('cuda_max')}) is too old for {image.get('reference')}, "
         f"which asks for {requirement.split(maxsplit=1)[0]}",
-        next_action="Install a newer driver branch, or choose an older opensora_image_runtime_base.",
+        next_action="Install a newer driver branch, or choose an image for an older CUDA by opensora_image_stack "
+        "(upstream asks for 12.2) or opensora_image_runtime_base.",
         evidence=(f"NVIDIA_REQUIRE_CUDA={requirement}",),
     )
 

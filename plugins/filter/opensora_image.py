@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,13 @@ if _MODULE_UTILS not in ansible.module_utils.__path__:
     ansible.module_utils.__path__.append(_MODULE_UTILS)
 
 from ansible.module_utils.opensora.build_key import build_inputs, build_key  # noqa: E402 (the path is set above)
+from ansible.module_utils.opensora.compute_capability import union  # noqa: E402
 from ansible.module_utils.opensora.image_preflight import (  # noqa: E402
     host_problems,
     is_missing,
     pinned_sources,
     setting_problems,
+    unread_problems,
 )
 from ansible.module_utils.opensora.plain_data import plain  # noqa: E402
 
@@ -48,9 +50,20 @@ def key(build: Mapping[str, Any]) -> str:
     return build_key(build_inputs(**{**build, "build_arguments": arguments}))
 
 
-def judge_settings(settings: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the problems of the role's settings."""
-    return [problem.as_dict() for problem in setting_problems(plain(settings))]
+def judge_settings(settings: Mapping[str, Any], unread_hosts: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """Return the problems of the role's settings.
+
+    Args:
+        settings: The role's settings.
+        unread_hosts: Hosts of the inventory that this run has not read.
+    """
+    wish = plain(settings)
+    return [problem.as_dict() for problem in [*setting_problems(wish), *unread_problems(wish, plain(unread_hosts))]]
+
+
+def cuda_architectures(hosts: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the compute capabilities of the cards of several hosts, lowest first."""
+    return union(plain(hosts))
 
 
 def judge_host(
@@ -77,6 +90,7 @@ class FilterModule:
         return {
             "opensora_image_text": text,
             "opensora_image_build_key": key,
+            "opensora_image_cuda_architectures": cuda_architectures,
             "opensora_image_setting_problems": judge_settings,
             "opensora_image_host_problems": judge_host,
             "opensora_image_pinned_sources": lambda settings: pinned_sources(plain(settings)),

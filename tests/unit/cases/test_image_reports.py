@@ -11,22 +11,16 @@ from ansible.module_utils.opensora.build_failure import classify_failure
 from ansible.module_utils.opensora.build_key import build_inputs, build_key, changed_inputs
 from ansible.module_utils.opensora.buildx_command import buildx_arguments, write_context
 from ansible.module_utils.opensora.image_preflight import host_problems, setting_problems
-from ansible.parsing.dataloader import DataLoader
-from ansible.template import Templar, trust_as_template
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
 @pytest.fixture(params=["source", "wheel", "index"])
-def dockerfile(request: pytest.FixtureRequest, root: Path) -> str:
+def dockerfile(request: pytest.FixtureRequest, render_dockerfile: Callable[..., str]) -> str:
     """Return the rendered Dockerfile, its continued lines joined, for each way to Flash Attention."""
-    variables = yaml.safe_load((root / "roles/opensora_image/defaults/main.yml").read_text())
-    variables["opensora_image_flash_attention"] = request.param
-    variables["__opensora_image_sources"] = {"git": {"application": {"commit": "1" * 40}}}
-    template = (root / "roles/opensora_image/templates/Dockerfile.j2").read_text()
-    text = Templar(loader=DataLoader(), variables=variables).template(trust_as_template(template))
-    return str(text).replace("\\\n", " ")
+    return render_dockerfile(opensora_image_flash_attention=request.param).replace("\\\n", " ")
 
 
 # --- packages that need torch to be built

@@ -8,6 +8,7 @@ from ansible.module_utils.opensora.image_preflight import (
     is_missing,
     pinned_sources,
     setting_problems,
+    unread_problems,
 )
 
 COMMIT, DIGEST = "1" * 40, "sha256:" + "a" * 64
@@ -42,6 +43,8 @@ def test_the_defaults_are_right(settings):
         ("opensora_image_registry", "registry.example/"),
         ("opensora_image_name", "opensora:latest"),
         ("opensora_image_torch_packages", ["torch>=2.4.0"]),
+        ("opensora_image_torch_packages", ["torch==2.5.0"]),
+        ("opensora_image_torch_architectures", ["Hopper"]),
         ("opensora_image_accelerator_packages", ["xformers"]),
         ("opensora_image_cuda_architectures", ["sm_90"]),
         ("opensora_image_flash_attention_sha256", "short"),
@@ -49,7 +52,7 @@ def test_the_defaults_are_right(settings):
     ],
 )
 def test_values_that_can_not_be_right(settings, name, value):
-    problems = setting_problems({**settings, name: value})
+    problems = setting_problems({**settings, "opensora_image_flash_attention": "source", name: value})
     assert [problem.code for problem in problems] == ["variable.invalid"]
     assert name in problems[0].message
     assert "allowed is" in problems[0].message
@@ -83,7 +86,7 @@ def test_sources_that_are_pinned_need_no_server(settings):
     }
     found = pinned_sources(pinned)
     assert found["git"] == {"application": {"commit": settings["opensora_image_git_reference"]}}
-    assert found["images"]["base"]["pinned"].endswith(f"devel-ubuntu22.04@{DIGEST}")
+    assert found["images"]["base"]["pinned"].endswith(f"devel-ubuntu24.04@{DIGEST}")
     assert found["images"]["runtime_base"]["digest"] == DIGEST
     assert pinned_sources({**pinned, "opensora_image_git_reference": "main"}) == {}
 
@@ -120,3 +123,40 @@ def test_driver_and_image(settings, requirement, codes):
 @pytest.mark.parametrize(("key", "keys", "missing"), [("a", ["a"], False), ("a", ["b"], True), ("", ["a"], True)])
 def test_missing(key, keys, missing):
     assert is_missing(key, keys) is missing
+
+
+def test_other_versions_need_no_lock(settings):
+    wanted = {**settings, "opensora_image_torch_packages": ["torch==2.5.0"]}
+    assert "opensora_image_torch_locked: false" in setting_problems(wanted)[0].message
+    assert setting_problems({**wanted, "opensora_image_torch_locked": False}) == []
+
+
+def test_code_for_the_cards_of_some_hosts_only(settings):
+    wanted = {**settings, "opensora_image_flash_attention": "source"}
+    (problem,) = unread_problems(wanted, ["gpu03", "gpu02"])
+    assert problem.code == "image.architectures_unknown"
+    assert "gpu02, gpu03" in problem.message
+    assert unread_problems(wanted, []) == []
+    assert unread_problems({**wanted, "opensora_image_cuda_architectures": ["9.0"]}, ["gpu02"]) == []
+    assert unread_problems(settings, ["gpu02"]) == []
+
+
+@pytest.mark.parametrize(
+    ("card", "stack", "codes"),
+    [
+        ("12.0", "upstream", ["image.no_kernels_for_card"]),
+        ("12.0", "current", []),
+        ("9.0", "upstream", []),
+        ("6.1", "current", ["image.no_kernels_for_card"]),
+    ],
+)
+def test_card_and_torch(settings, image_stacks, card, stack, codes):
+    host = {**HOST, "gpus": [{"name": "a card", "compute_capability": card}]}
+    wanted = {
+        **settings,
+        "opensora_image_torch_architectures": image_stacks[stack]["torch_architectures"],
+        "opensora_image_torch_packages": image_stacks[stack]["torch_packages"],
+    }
+    assert [problem.code for problem in host_problems(host, wanted, {}, missing=False)] == codes
+    own = {**wanted, "opensora_image_dockerfile": "Dockerfile"}
+    assert host_problems(host, own, {}, missing=False) == []

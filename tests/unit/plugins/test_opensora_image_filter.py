@@ -5,10 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-import yaml
 from ansible.errors import AnsibleFilterError
-from ansible.parsing.dataloader import DataLoader
-from ansible.template import Templar, trust_as_template
 
 from plugins.filter.opensora_image import FilterModule
 
@@ -34,9 +31,8 @@ def test_a_file_that_is_missing_is_named(tmp_path):
         FILTERS["opensora_image_text"](str(tmp_path / "none.txt"))
 
 
-def test_host_with_the_image_needs_no_room(root):
-    settings = yaml.safe_load((root / "roles/opensora_image/defaults/main.yml").read_text())
-    settings["docker_engine_data_root"] = ""
+def test_host_with_the_image_needs_no_room(image_defaults):
+    settings = {**image_defaults, "docker_engine_data_root": ""}
     host = {"disk": [{"path": "/", "mount": "/", "free_bytes": 1, "free_inodes": 1}]}
     judge = FILTERS["opensora_image_host_problems"]
     assert judge(host, settings, {"local_build_keys": ["k"]}, "k") == []
@@ -45,13 +41,9 @@ def test_host_with_the_image_needs_no_room(root):
 
 
 @pytest.fixture(params=["source", "wheel", "index", "none"])
-def dockerfile(request, root):
+def dockerfile(request, render_dockerfile):
     """The rendered Dockerfile, for each way to Flash Attention."""
-    variables = yaml.safe_load((root / "roles/opensora_image/defaults/main.yml").read_text())
-    variables["opensora_image_flash_attention"] = request.param
-    variables["__opensora_image_sources"] = {"git": {"application": {"commit": "1" * 40}}}
-    template = (root / "roles/opensora_image/templates/Dockerfile.j2").read_text()
-    return Templar(loader=DataLoader(), variables=variables).template(trust_as_template(template))
+    return render_dockerfile(opensora_image_flash_attention=request.param)
 
 
 def stages(text):
@@ -96,8 +88,8 @@ def test_what_the_guide_got_wrong_is_not_there(dockerfile):
 def test_every_stage_after_torch_proves_that_torch_is_still_the_same(dockerfile):
     for name in ("torch", "accelerators", "requirements", "application", "runtime"):
         text = " ".join(stages(dockerfile)[name][1])
-        assert "verify_stage.py --pin torch==2.4.0" in text or "--pin torch==2.4.0" in text, name
-        assert "--cuda 12.1" in text, name
+        assert re.search(r"verify_stage[.]py .*--pin torch==", text), name
+        assert re.search(r"--cuda [0-9]+[.][0-9]", text), name
 
 
 def test_a_step_mounts_no_more_than_it_reads(dockerfile):

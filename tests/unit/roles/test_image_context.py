@@ -2,10 +2,12 @@
 # SPDX-License-Identifier: MIT
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import subprocess
 import sys
+from importlib import metadata
 
 import pytest
 
@@ -110,7 +112,17 @@ def test_health_without_application_or_samples(context, container):
     assert "unhealthy: samples: user" in health(context, container)[1]
 
 
-@pytest.mark.parametrize("name", ["open-sora-2.0-python3.10.txt", "build-tools.txt", "uv.txt"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "upstream.txt",
+        "current.txt",
+        "upstream-torch-dependencies.txt",
+        "current-torch-dependencies.txt",
+        "build-tools.txt",
+        "uv.txt",
+    ],
+)
 def test_locks_are_exact_hashed_and_name_no_index(root, name):
     text = (root / "roles/opensora_image/files/requirements" / name).read_text()
     packages = re.findall(r"^([a-z0-9][a-z0-9._-]*)(\S*) \\$", text, re.MULTILINE)
@@ -122,3 +134,82 @@ def test_locks_are_exact_hashed_and_name_no_index(root, name):
     names = {package for package, _ in packages}
     assert not names & {"torch", "torchvision", "triton", "xformers"}
     assert not [package for package in names if package.startswith("nvidia-")]
+
+
+@pytest.mark.parametrize("stack", ["upstream", "current"])
+def test_lock_of_torch_has_exactly_the_pins_of_its_stack(root, image_stacks, stack):
+    text = (root / f"roles/opensora_image/files/requirements/{stack}-torch.txt").read_text()
+    assert "index-url" not in text
+    locked = set(re.findall(r"^([a-z0-9-]+==[^\s\\;]+)", text, re.MULTILINE))
+    assert set(image_stacks[stack]["torch_packages"]) <= locked
+    assert {re.split("==", pin)[0].split("-")[0] for pin in locked} == {"torch", "torchvision", "triton", "nvidia"}
+    # No package twice: what PyTorch's index gives is not installed again from another one.
+    others = "".join(
+        (root / f"roles/opensora_image/files/requirements/{name}.txt").read_text()
+        for name in (stack, f"{stack}-torch-dependencies")
+    )
+    names = re.findall(r"^([a-z0-9][a-z0-9._-]*)==", others, re.MULTILINE)
+    assert not {pin.split("==")[0] for pin in locked} & set(names)
+
+
+@pytest.fixture
+def installed(tmp_path, monkeypatch):
+    """Return a function that makes packages with their requirements findable, and nothing else."""
+
+    def install(**packages):
+        for name, (version, *requires) in packages.items():
+            folder = tmp_path / f"{name}-{version}.dist-info"
+            folder.mkdir()
+            lines = [f"Name: {name}", f"Version: {version}", *(f"Requires-Dist: {text}" for text in requires)]
+            (folder / "METADATA").write_text("\n".join(["Metadata-Version: 2.1", *lines, ""]))
+
+        found = list(metadata.distributions(path=[str(tmp_path)]))
+        versions = {package.metadata["Name"]: package.version for package in found}
+
+        def version(name):
+            if name not in versions:
+                raise metadata.PackageNotFoundError(name)
+            return versions[name]
+
+        monkeypatch.setattr(metadata, "distributions", lambda: found)
+        monkeypatch.setattr(metadata, "version", version)
+
+    return install
+
+
+@pytest.fixture
+def stage(root):
+    """The module that runs inside the build."""
+    specification = importlib.util.spec_from_file_location(
+        "verify_stage", root / "roles/opensora_image/files/context/verify_stage.py"
+    )
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+def test_packages_that_contradict_one_another(stage, installed, capsys):
+    installed(torch=("2.10.0",), colossalai=("0.5.0", "torch<=2.5.1", 'missing; extra == "x"'))
+    with pytest.raises(SystemExit, match=r"colossalai requires torch<=2.5.1, 2.10.0 is installed"):
+        stage.check_consistency([])
+    stage.check_consistency(["ColossalAI torch"])
+    assert "accepted, the imports decide" in capsys.readouterr().out
+
+
+def test_a_requirement_that_is_missing_is_never_accepted_for_another(stage, installed):
+    installed(a=("1", "b>=2"))
+    with pytest.raises(SystemExit, match="a requires b>=2, is not installed"):
+        stage.check_consistency(["a c"])
+
+
+def test_a_pin_stands_above_the_applications_own_list(stage, installed, tmp_path, capsys):
+    installed(torch=("2.10.0",), av=("12.0",))
+    wanted = tmp_path / "requirements.txt"
+    wanted.write_text("torch==2.4.0\n")
+    stage.check_requirements(wanted, ["torch==2.10.0"])
+    assert "the pin 2.10.0 stands in for it" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match=r"torch==2[.]4[.]0 is wanted, 2[.]10[.]0 is installed"):
+        stage.check_requirements(wanted, [])
+    wanted.write_text("av==13.1.0\n")
+    with pytest.raises(SystemExit, match=r"av==13[.]1[.]0 is wanted"):
+        stage.check_requirements(wanted, ["torch==2.10.0"])

@@ -66,10 +66,11 @@ def check_cuda(wanted: str) -> None:
     passed(f"torch {torch.__version__} for CUDA {found}")
 
 
-def check_requirements(path: Path) -> None:
-    """Compare what is installed with every line of a requirements file."""
+def check_requirements(path: Path, pins: list[str]) -> None:
+    """Compare what is installed with every line of a requirements file; a pin stands above a line of the same name."""
     from packaging.requirements import InvalidRequirement, Requirement  # noqa: PLC0415 (only where the stage has it)
 
+    pinned = {match["name"].lower() for pin in pins if (match := _PINNED.fullmatch(pin))}
     wrong = []
     count = 0
     for line in path.read_text(encoding="utf-8").splitlines():
@@ -90,10 +91,47 @@ def check_requirements(path: Path) -> None:
             wrong.append(f"{requirement} is not installed")
             continue
         if requirement.specifier and not requirement.specifier.contains(found, prereleases=True):
+            if requirement.name.lower() in pinned:
+                passed(f"{path.name} wants {requirement}, the pin {found} stands in for it")
+                continue
             wrong.append(f"{requirement} is wanted, {found} is installed")
     if wrong:
         fail(f"{path.name}: " + "; ".join(wrong))
     passed(f"all {count} requirements of {path.name}")
+
+
+def check_consistency(accepted: list[str]) -> None:
+    """Compare what each installed package requires with what is installed.
+
+    Args:
+        accepted: ``package requirement`` pairs of names whose bounds are gone beyond on purpose.
+    """
+    from packaging.requirements import Requirement  # noqa: PLC0415 (only where the stage has it)
+
+    wrong = []
+    for package in metadata.distributions():
+        name = package.metadata["Name"]
+        for text in package.requires or []:
+            requirement = Requirement(text)
+            if requirement.marker and not requirement.marker.evaluate({"extra": ""}):
+                continue
+            try:
+                found = metadata.version(requirement.name)
+            except metadata.PackageNotFoundError:
+                wrong.append((name, requirement, "is not installed"))
+                continue
+            if not requirement.specifier.contains(found, prereleases=True):
+                wrong.append((name, requirement, f"{found} is installed"))
+    refused = []
+    for name, requirement, found in wrong:
+        sentence = f"{name} requires {requirement}, {found}"
+        if f"{name} {requirement.name}".lower() in {pair.lower() for pair in accepted}:
+            passed(f"{sentence}: accepted, the imports decide")
+        else:
+            refused.append(sentence)
+    if refused:
+        fail("; ".join(refused))
+    passed("what the packages require of one another")
 
 
 def main() -> None:
@@ -103,10 +141,16 @@ def main() -> None:
     parser.add_argument("--import", action="append", default=[], dest="imports", help="module or module:function")
     parser.add_argument("--cuda", default="", help="CUDA version that torch must be built for")
     parser.add_argument("--requirements", type=Path, help="requirements file that must be satisfied")
+    parser.add_argument("--consistent", action="store_true", help="every package must have what it requires")
+    parser.add_argument(
+        "--accept", action="append", default=[], help="package and name of a requirement that may differ"
+    )
     arguments = parser.parse_args()
     check_pins(arguments.pin)
     if arguments.requirements:
-        check_requirements(arguments.requirements)
+        check_requirements(arguments.requirements, arguments.pin)
+    if arguments.consistent:
+        check_consistency(arguments.accept)
     if arguments.cuda:
         check_cuda(arguments.cuda)
     check_imports(arguments.imports)
