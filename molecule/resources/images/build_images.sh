@@ -9,17 +9,24 @@
 # and for each other system that a host asks for the same chain up to its gpu-host, under names of its own (gpu-host-debian12).
 # A tag is the hash of everything that goes into its image, so "is it there?" is one question to the engine.
 #
-# usage: build_images.sh CACHE_FOLDER PYTHON [SYSTEM...]
+# usage: build_images.sh CACHE_FOLDER PYTHON [SYSTEM...] [base=SYSTEM...]
 #   PYTHON has pip, which fetches the wheels that the mirror serves; SYSTEM is debian13 (always built, the mirror's) or debian12.
+#   base=SYSTEM only makes the root file system CACHE_FOLDER/debian-12-HASH.tar, for an image that a host builds upon.
 set -euo pipefail
 
 cache=$1 python=$2
 shift 2
 declare -A codenames=([debian13]=trixie [debian12]=bookworm)
 systems=(debian13)
-for system in "$@"; do
-  [[ -n ${codenames[$system]:-} ]] || { echo "test_host_system is '$system', allowed is one of ${!codenames[*]}" >&2; exit 1; }
-  [[ " ${systems[*]} " == *" $system "* ]] || systems+=("$system")
+bases=()
+for word in "$@"; do
+  system=${word#base=}
+  [[ -n ${codenames[$system]:-} ]] || { echo "a test host's system is '$system', allowed is one of ${!codenames[*]}" >&2; exit 1; }
+  if [[ $word == base=* ]]; then
+    bases+=("$system")
+  elif [[ " ${systems[*]} " != *" $system "* ]]; then
+    systems+=("$system")
+  fi
 done
 here=$(cd "$(dirname "$0")" && pwd)
 resources=$(dirname "$here")
@@ -54,7 +61,7 @@ have() { docker image inspect "$1" >/dev/null 2>&1; }
 locks=(requirements/docker-sdk.txt roles/opensora_image/files/requirements/{uv,build-tools}.txt
   molecule/resources/stand-ins/open-sora/requirements.lock molecule/resources/stand-ins/python-index/requirements.txt)
 declare -A base_tar base system_host gpu_host
-for system in "${systems[@]}"; do
+for system in "${systems[@]}" "${bases[@]}"; do
   base_hash=$(printf '%s\n' "${codenames[$system]}" "${base_options[@]}" | sha256sum | cut -c1-16)
   system_hash=$(recipe_hash "$base_hash" -- molecule/resources/images/system-host)
   gpu_hash=$(recipe_hash "$system_hash" -- molecule/resources/images/gpu-host molecule/resources/stand-ins/gpu)
@@ -153,6 +160,7 @@ build_mirror() {
   built+=(mirror)
 }
 
+for system in "${bases[@]}"; do build_base_tar "$system"; done
 for system in "${systems[@]}"; do build_gpu_host "$system"; done
 build_mirror
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@pytest.fixture(params=["source", "wheel", "index"])
+@pytest.fixture(params=["sdpa", "source", "wheel", "index"])
 def dockerfile(request: pytest.FixtureRequest, render_dockerfile: Callable[..., str]) -> str:
     """Return the rendered Dockerfile, its continued lines joined, for each way to Flash Attention."""
     return render_dockerfile(opensora_image_flash_attention=request.param).replace("\\\n", " ")

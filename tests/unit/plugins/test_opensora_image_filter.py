@@ -40,7 +40,7 @@ def test_host_with_the_image_needs_no_room(image_defaults):
     assert len(judge(host, settings, {}, "")) == 2
 
 
-@pytest.fixture(params=["source", "wheel", "index", "none"])
+@pytest.fixture(params=["sdpa", "source", "wheel", "index", "none"])
 def dockerfile(request, render_dockerfile):
     """The rendered Dockerfile, for each way to Flash Attention."""
     return render_dockerfile(opensora_image_flash_attention=request.param)
