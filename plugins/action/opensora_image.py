@@ -111,7 +111,8 @@ class ActionModule(ActionBase):
     def _show(self, host: str, path: str, seen: int) -> int:
         """Print the lines that are new and return their length in bytes."""
         tail = self._low_level_execute_command(f"tail -c +{seen + 1} {shlex.quote(path)} 2>/dev/null || true")
-        text = str(tail.get("stdout", ""))
+        # A terminal on the host, which sudo may need, ends lines with a carriage return that the file does not have.
+        text = str(tail.get("stdout", "")).replace("\r\n", "\n")
         whole = text[: text.rfind("\n") + 1]
         for line in whole.splitlines():
             display.display(f"{host} | {_text_of(line)}")

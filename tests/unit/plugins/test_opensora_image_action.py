@@ -87,6 +87,17 @@ def test_steps_are_shown_while_the_job_runs(shown):
     assert [limit for _, _, wrapped, limit in plugin.calls if wrapped] == [14400 + 120]
 
 
+def test_a_terminal_on_the_host_hides_nothing(shown):
+    class OnTerminal(Plugin):
+        def _low_level_execute_command(self, command, **options):
+            answer = super()._low_level_execute_command(command, **options)
+            return {"stdout": answer["stdout"].replace("\n", "\r\n")}
+
+    plugin = OnTerminal(Task(), [{"finished": 0}, {"finished": 1}], [line("a") + line("b"), line("c")])
+    plugin.run(task_vars={"inventory_hostname": "gpu01"})
+    assert shown == ["gpu01 | a", "gpu01 | b", "gpu01 | c"]
+
+
 @pytest.mark.parametrize("task", [Task(check_mode=True), Task(progress=False), Task(progress="no")])
 def test_a_task_that_nobody_watches_is_a_plain_one(shown, task):
     plugin = Plugin(task, [], [])
