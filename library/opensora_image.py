@@ -76,6 +76,12 @@ options:
     description: Free inodes that the engine's data root must have before a build.
     type: int
     default: 0
+  keep:
+    description:
+      - How many images of this name and of this project to keep, the wanted and the previous one among them. Older ones
+        that no container uses are removed.
+    type: int
+    default: 3
   timeout:
     description: Seconds that a build may take, with the wait for another one on the same host.
     type: int
@@ -162,6 +168,11 @@ changed_inputs:
   type: list
   elements: str
   returned: always
+removed:
+  description: IDs of older images that were removed. In check mode those that would be.
+  type: list
+  elements: str
+  returned: always
 log:
   description: Path of the build's log on the host, null when nothing was built.
   type: str
@@ -180,6 +191,7 @@ problems:
 import json
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -204,8 +216,9 @@ from ansible.module_utils.opensora.buildx_command import (
     write_context,
 )
 from ansible.module_utils.opensora.disk_space import disk_problems
-from ansible.module_utils.opensora.image_decision import Decision, LocalImage, decide, recorded_inputs
+from ansible.module_utils.opensora.image_decision import Decision, LocalImage, decide, recorded_inputs, surplus
 from ansible.module_utils.opensora.image_engine import EngineError, ImageEngine
+from ansible.module_utils.opensora.image_preflight import MINIMUM_KEPT
 from ansible.module_utils.opensora.image_reference import parse_image_reference
 from ansible.module_utils.opensora.image_transfer import TransferError
 from ansible.module_utils.opensora.problems import Layer, Problem
@@ -246,6 +259,10 @@ class ImageTask:
         self._reporter = Reporter(wish["_progress_path"])
         self._deadline = time.monotonic() + wish["timeout"]
         self._log: Path | None = None
+        if wish["keep"] < MINIMUM_KEPT:
+            module.fail_json(
+                msg=f"keep is {wish['keep']}, allowed is {MINIMUM_KEPT} or more: the wanted image and the previous one"
+            )
 
     def run(self) -> NoReturn:
         """Read, decide, act, and read again."""
@@ -260,7 +277,7 @@ class ImageTask:
         images = engine.images()
         decision = self._decide(images)
         if self._module.check_mode or decision.action == "none":
-            self._exit(decision, images, started)
+            self._exit(decision, images, started, removed=self._remove_surplus(engine, images, decision.image))
         try:
             with exclusive(Path(wish["directory"]) / "build.lock", self._deadline, self._reporter):
                 # Another run may have provided the image while this one waited.
@@ -278,11 +295,13 @@ class ImageTask:
                 cause.advice,
             )
         before = recorded_inputs(images[0] if images else None)
-        provided = decide(self._key, engine.images(), self._registry_name, None)
+        after = engine.images()
+        provided = decide(self._key, after, self._registry_name, None)
         if provided.image is None or provided.action != "none":
             message = f"after the {decision.action} the host still has no image with build key {self._key}"
             self._fail("image", "image.not_provided", message, "Look at the log and at `docker images` on the host.")
-        self._exit(Decision(decision.action, decision.reason, provided.image), images, started, before)
+        removed = self._remove_surplus(engine, after, provided.image)
+        self._exit(Decision(decision.action, decision.reason, provided.image), images, started, before, removed)
 
     def _decide(self, images: list[LocalImage]) -> Decision:
         decision = decide(self._key, images, self._registry_name, None, force=self._wish["build"] == "always")
@@ -370,6 +389,21 @@ class ImageTask:
             log=str(self._log),
         )
 
+    def _remove_surplus(self, engine: ImageEngine, images: list[LocalImage], current: LocalImage | None) -> list[str]:
+        keep = self._wish["keep"]
+        # Most hosts have nothing to remove, and are not asked for their containers.
+        if len(images) < keep:
+            return []
+        found = surplus(images, self._name, keep, current.id if current else None, engine.used_images())
+        removed = []
+        for image in found:
+            against = "" if self._module.check_mode else engine.remove(image)
+            if against:
+                self._module.warn(f"opensora_image: the older image {image.id} stays: {against}")
+            else:
+                removed.append(image.id)
+        return removed
+
     def _check_disk(self, root: str) -> None:
         found = os.statvfs(root)
         disk = {
@@ -387,7 +421,12 @@ class ImageTask:
             )
 
     def _exit(
-        self, decision: Decision, images: list[LocalImage], started: float, before: dict[str, str] | None = None
+        self,
+        decision: Decision,
+        images: list[LocalImage],
+        started: float,
+        before: dict[str, str] | None = None,
+        removed: Sequence[str] = (),
     ) -> NoReturn:
         image, seconds = decision.image, round(time.monotonic() - started, 1)
         recorded = before if before is not None else recorded_inputs(images[0] if images else None)
@@ -395,7 +434,7 @@ class ImageTask:
         digest = image.digest_in(self._registry_name) if image and self._registry_name else None
         reference = f"{self._name}@{digest}" if digest else (image.id if image and not self._registry_name else None)
         self._module.exit_json(
-            changed=decision.action != "none",
+            changed=decision.action != "none" or bool(removed),
             action=decision.action,
             reason=decision.reason,
             build_key=self._key,
@@ -404,6 +443,7 @@ class ImageTask:
             digest=digest,
             labels=image.labels if image else {},
             changed_inputs=changed_inputs(recorded, after),
+            removed=list(removed),
             log=str(self._log) if self._log else None,
             seconds=seconds,
             diff=self._diff(recorded, after),
@@ -444,6 +484,7 @@ def main() -> None:
             "build": {"type": "str", "choices": ["missing", "never", "always"], "default": "missing"},
             "minimum_free_bytes": {"type": "int", "default": 0},
             "minimum_free_inodes": {"type": "int", "default": 0},
+            "keep": {"type": "int", "default": 3},
             "timeout": {"type": "int", "default": 14400},
             "progress": {"type": "bool", "default": True},
             "directory": {"type": "path", "default": "/opt/opensora-site/image"},

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -24,12 +24,14 @@ class LocalImage:
         created: Seconds since 1970.
         repository_digests: ``name@sha256:...`` for each registry that the engine knows to hold it.
         labels: The image's labels.
+        tags: ``name:tag`` for each name that it has on the host.
     """
 
     id: str
     created: int
     repository_digests: tuple[str, ...]
     labels: dict[str, str]
+    tags: tuple[str, ...] = ()
 
     def digest_in(self, repository: str) -> str | None:
         """Return the digest that a repository holds of this image, or None."""
@@ -58,6 +60,7 @@ def local_images(listing: Sequence[Mapping[str, Any]]) -> list[LocalImage]:
             created=int(entry.get("Created") or 0),
             repository_digests=tuple(text for text in entry.get("RepoDigests") or () if "<none>" not in text),
             labels=dict(entry.get("Labels") or {}),
+            tags=tuple(text for text in entry.get("RepoTags") or () if "<none>" not in text),
         )
         for entry in listing
     ]
@@ -71,6 +74,28 @@ def recorded_inputs(image: LocalImage | None) -> dict[str, str]:
     except (KeyError, ValueError):
         return {}
     return {str(name): str(value) for name, value in recorded.items()} if isinstance(recorded, dict) else {}
+
+
+def surplus(
+    images: Sequence[LocalImage], repository: str, keep: int, current: str | None, used: Collection[str]
+) -> list[LocalImage]:
+    """Return the images of this project that a host keeps for nothing, oldest last.
+
+    Args:
+        images: The images of the host's engine that carry a build key, newest first.
+        repository: Name of the image, with the registry where there is one. Images of other names are someone else's;
+            one that lost its name to a newer build is ours.
+        keep: How many to keep, the current one among them.
+        current: ID of the image that is wanted now, or None where it is still to come.
+        used: IDs of images that a container uses, running or not.
+    """
+    wanted = parse_image_reference(repository).name
+    names = {image.id: {parse_image_reference(tag).name for tag in image.tags} for image in images}
+    ours = [image for image in images if BUILD_KEY_LABEL in image.labels and names[image.id] <= {wanted}]
+    # The wanted one counts first, however old it is; the newest of the others is the previous one.
+    ordered = sorted(ours, key=lambda image: image.id != current)
+    allowed = keep if current else keep - 1
+    return [image for image in ordered[allowed:] if image.id not in used]
 
 
 def decide(

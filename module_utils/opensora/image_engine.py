@@ -54,6 +54,21 @@ class ImageEngine:
         """Return the images of this project, newest first."""
         return local_images(self._api.images(filters={"label": [BUILD_KEY_LABEL]}))
 
+    def used_images(self) -> set[str]:
+        """Return the IDs of the images that containers use, running or not."""
+        return {str(container["ImageID"]) for container in self._api.containers(all=True)}
+
+    def remove(self, image: LocalImage) -> str:
+        """Remove an image with all its names and return what the engine has against it, or nothing."""
+        try:
+            for name in image.tags or (image.id,):
+                self._api.remove_image(name)
+        except docker.errors.ImageNotFound:
+            return ""
+        except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
+            return str(error)
+        return ""
+
     def pull(self, repository: str, digest: str, tag: str, say: Callable[[str], None]) -> None:
         """Pull an image by digest and give it its tag.
 

@@ -16,6 +16,8 @@ from ansible.module_utils.opensora.git_remote import is_full_commit
 from ansible.module_utils.opensora.image_reference import parse_image_reference
 from ansible.module_utils.opensora.problems import Problem, invalid_value
 
+# The image that is wanted, and the one to go back to.
+MINIMUM_KEPT = 2
 DEFAULT_DATA_ROOT = "/var/lib/docker"
 _ADDRESSES = {
     "opensora_image_repository": True,
@@ -58,6 +60,9 @@ def setting_problems(settings: Mapping[str, Any]) -> list[Problem]:
         for name, (pattern, allowed) in _PATTERNS.items()
         if not re.fullmatch(pattern, str(settings[name]))
     ]
+    if int(settings["opensora_image_keep"]) < MINIMUM_KEPT:
+        allowed = f"{MINIMUM_KEPT} or more: the wanted image and the previous one"
+        problems.append(invalid_value("opensora_image_keep", settings["opensora_image_keep"], allowed))
     commit = str(settings["opensora_image_tensornvme_commit"])
     if settings["opensora_image_tensornvme_repository"] and not is_full_commit(commit):
         problems.append(invalid_value("opensora_image_tensornvme_commit", commit, "a full commit id of 40 digits"))

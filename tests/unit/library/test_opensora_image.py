@@ -24,6 +24,15 @@ class FakeEngine:
     def images(self):
         return self.listing
 
+    def used_images(self):
+        return {"used"}
+
+    def remove(self, image):
+        if image.id == "stuck":
+            return "conflict: it is in use"
+        self.calls.append(("remove", image.id))
+        return ""
+
     def pull(self, repository, digest, tag, say):
         self.calls.append(("pull", repository, digest))
         self.listing.insert(0, LocalImage(ID, 9, (f"{repository}@{digest}",), {BUILD_KEY_LABEL: tag}))
@@ -187,3 +196,22 @@ def test_a_context_that_leaves_its_folder(run_module):
     result = run_module(opensora_image, name="a", dockerfile="FROM x\n", context={"../x": ""})
     assert result["failed"]
     assert "build context" in result["msg"]
+
+
+def test_older_images_go_and_one_that_can_not_is_told(run, engine, monkeypatch):
+    warnings = []
+    monkeypatch.setattr(opensora_image.AnsibleModule, "warn", lambda _, text: warnings.append(text))
+    key = key_of(run)
+    engine.listing = [LocalImage(ID, 9, (), {BUILD_KEY_LABEL: key}, ("opensora:1",))] + [
+        LocalImage(name, 8 - number, (), {BUILD_KEY_LABEL: name}, (f"opensora:{name}",))
+        for number, name in enumerate(("previous", "used", "stuck", "old"))
+    ]
+    predicted = run(keep=2, _ansible_check_mode=True)
+    assert (predicted["changed"], predicted["removed"]) == (True, ["stuck", "old"])
+    assert engine.calls == []
+    result = run(keep=2)
+    assert (result["changed"], result["action"], result["removed"]) == (True, "none", ["old"])
+    assert engine.calls == [("remove", "old")]
+    assert warnings == ["opensora_image: the older image stuck stays: conflict: it is in use"]
+    assert run(keep=5)["changed"] is False
+    assert "keep is 1, allowed is 2 or more" in run(keep=1)["msg"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from ansible.module_utils.opensora.build_key import BUILD_KEY_LABEL, INPUTS_LABEL
-from ansible.module_utils.opensora.image_decision import LocalImage, decide, local_images, recorded_inputs
+from ansible.module_utils.opensora.image_decision import LocalImage, decide, local_images, recorded_inputs, surplus
 
 KEY, OTHER = "k" * 64, "o" * 64
 REPOSITORY = "registry.example/site/opensora"
@@ -60,3 +60,34 @@ def test_recorded_inputs(label, expected):
     labels = {} if label is None else {INPUTS_LABEL: label}
     assert recorded_inputs(LocalImage("i", 0, (), labels)) == expected
     assert recorded_inputs(None) == {}
+
+
+def named(number, *tags, label=True):
+    labels = {BUILD_KEY_LABEL: f"key{number}"} if label else {}
+    return LocalImage(f"id{number}", number, (), labels, tags)
+
+
+OURS = [named(number, f"opensora:key{number}") for number in (5, 4, 3, 2, 1)]
+
+
+@pytest.mark.parametrize(
+    ("images", "keep", "current", "used", "removed"),
+    [
+        (OURS, 3, "id5", [], ["id2", "id1"]),
+        (OURS, 2, "id5", [], ["id3", "id2", "id1"]),
+        (OURS, 9, "id5", [], []),
+        # A container uses one, running or not.
+        (OURS, 2, "id5", ["id2"], ["id3", "id1"]),
+        # Back to an old one: it counts first, the newest of the others is the previous one.
+        (OURS, 2, "id1", [], ["id4", "id3", "id2"]),
+        # Predicted while the wanted one is still to come.
+        (OURS, 3, None, [], ["id3", "id2", "id1"]),
+        # Another project's, and one that has a second name of somebody else's.
+        ([*OURS[:2], named(3, "other:key3"), named(2, "opensora:key2", "theirs:1")], 2, "id5", [], []),
+        # One that lost its name to a newer build of the same key.
+        ([*OURS[:2], named(3)], 2, "id5", [], ["id3"]),
+        ([*OURS[:2], named(3, "opensora:key3", label=False)], 2, "id5", [], []),
+    ],
+)
+def test_surplus(images, keep, current, used, removed):
+    assert [image.id for image in surplus(images, "opensora", keep, current, used)] == removed

@@ -49,6 +49,7 @@ def test_the_defaults_are_right(settings):
         ("opensora_image_cuda_architectures", ["sm_90"]),
         ("opensora_image_flash_attention_sha256", "short"),
         ("opensora_image_build_arguments", {"A-B": "1"}),
+        ("opensora_image_keep", 1),
     ],
 )
 def test_values_that_can_not_be_right(settings, name, value):
