@@ -155,6 +155,20 @@ class Dockerfile:
                 return stage
         return None
 
+    def line_of(self, instruction: Instruction, word: str) -> int:
+        """Return the line of an instruction that holds a word; its first one when none does.
+
+        Args:
+            instruction: The instruction.
+            word: Such as the name of a variable.
+        """
+        pattern = re.compile(rf"(?<![\w/.]){re.escape(word)}(?![\w/.])")
+        for number in range(instruction.line, instruction.end + 1):
+            line = self.lines[number - 1]
+            if pattern.search(line) and not line.lstrip().startswith("#"):
+                return number
+        return instruction.line
+
     def needed(self, target: str) -> list[Stage]:
         """Return the stages that a target is made from; BuildKit builds no others.
 

@@ -90,11 +90,10 @@ def as_problem(finding: Finding, name: str, lines: Sequence[str]) -> Problem:
     Args:
         finding: The finding.
         name: Name of the file.
-        lines: Its lines.
+        lines: Its lines; those that hold a secret are empty, and so they are not shown.
     """
     text = lines[finding.line - 1].strip() if 0 < finding.line <= len(lines) else ""
-    # The line of a secret is not shown: its name is in the message, and its value belongs nowhere.
-    shown = "" if finding.code == "secret" else without_tokens(text)
+    shown = without_tokens(text)
     if len(shown) > _LONGEST_LINE:
         shown = f"{shown[: _LONGEST_LINE - 3]}..."
     return Problem(

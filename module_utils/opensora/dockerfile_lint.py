@@ -66,7 +66,9 @@ def lint(text: str, name: str, build: Build, ignored: Collection[str] = ()) -> l
     findings = dict.fromkeys(_findings(dockerfile, build))
     wanted = [finding for finding in findings if finding.code not in ignored or finding.severity == "error"]
     wanted.sort(key=lambda finding: finding.line)
-    return problems + [as_problem(finding, name, dockerfile.lines) for finding in wanted]
+    secret = {finding.line for finding in findings if finding.code == "secret"}
+    lines = ["" if number in secret else line for number, line in enumerate(dockerfile.lines, 1)]
+    return problems + [as_problem(finding, name, lines) for finding in wanted]
 
 
 def _wrong_ignored(ignored: Collection[str]) -> list[Problem]:
@@ -93,7 +95,7 @@ def _findings(dockerfile: Dockerfile, build: Build) -> Iterator[Finding]:
             step = Step(build, dockerfile, stage, instruction, state, stage in final)
             yield from _step_findings(step, ends)
     instructions = [instruction for stage in final for instruction in stage.instructions]
-    yield from twice_findings(instructions, dockerfile.escape)
+    yield from twice_findings(dockerfile, instructions)
     yield from unused_findings(dockerfile, needed, build)
     if target is not None:
         yield from _user(target, instructions, ends[id(target)])

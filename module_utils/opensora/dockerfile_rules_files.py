@@ -38,8 +38,12 @@ def context_sources(step: Step) -> list[tuple[str, int]]:
         words = list(instruction.arguments[:-1])
     else:
         return []
-    expanded = [step.state.variables.expanded(word) for word in words]
-    return [(path, instruction.line) for path in expanded if path is not None and not _REMOTE.match(path)]
+    expanded = [(step.state.variables.expanded(word), word) for word in words]
+    return [
+        (path, step.dockerfile.line_of(instruction, word))
+        for path, word in expanded
+        if path is not None and not _REMOTE.match(path)
+    ]
 
 
 def context_findings(step: Step) -> Iterator[Finding]:

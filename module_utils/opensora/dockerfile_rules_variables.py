@@ -57,9 +57,9 @@ def argument_findings(step: Step) -> Iterator[Finding]:
     instruction = step.instruction
     if instruction.name in _EXPANDED:
         for name in _needed(step):
-            yield from _undefined(step, name, instruction.line, is_run=False)
+            yield from _undefined(step, name, step.dockerfile.line_of(instruction, name), is_run=False)
     elif instruction.script is not None:
-        seen = set()
+        seen = {mount.get("env", "") for mount in instruction.mounts()}
         for reference in instruction.script.references:
             if reference.has_fallback or reference.name in seen or _OF_THE_SHELL.fullmatch(reference.name):
                 continue
@@ -142,7 +142,7 @@ def _overridden(step: Step) -> Iterator[Finding]:
         if wins:
             yield Finding(
                 "argument_overridden",
-                step.instruction.line,
+                step.dockerfile.line_of(step.instruction, name),
                 f"ENV {name} wins over ARG {name}: a value given as build argument has no effect",
                 f"Write ENV {name}=${{{name}}}, or leave the ENV out.",
             )
@@ -232,8 +232,8 @@ def environment_findings(step: Step) -> Iterator[Finding]:
     """Yield environment values of the finished image that stop PyTorch, slow it down or do nothing."""
     if step.instruction.name != "ENV" or not step.is_final:
         return
-    line = step.instruction.line
     for name, raw in step.instruction.pairs():
+        line = step.dockerfile.line_of(step.instruction, name)
         value = step.state.variables.expanded(raw)
         if value is None or name in _HARMLESS:
             continue
@@ -262,12 +262,12 @@ def environment_findings(step: Step) -> Iterator[Finding]:
             )
 
 
-def twice_findings(instructions: list[Instruction], escape: str) -> Iterator[Finding]:
+def twice_findings(dockerfile: Dockerfile, instructions: list[Instruction]) -> Iterator[Finding]:
     """Yield settings that the finished image gets twice, with different values.
 
     Args:
+        dockerfile: The file.
         instructions: Every instruction of the stages that the finished image is made of.
-        escape: The Dockerfile's escape character.
     """
     seen: dict[str, tuple[str, int]] = {}
     for instruction in instructions:
@@ -275,14 +275,19 @@ def twice_findings(instructions: list[Instruction], escape: str) -> Iterator[Fin
             continue
         for name, value in instruction.pairs():
             before = seen.get(name)
-            seen[name] = (value, instruction.line)
-            if before is None or not _TUNING.fullmatch(name) or before[0] == value or name in references(value, escape):
+            seen[name] = (value, dockerfile.line_of(instruction, name))
+            if (
+                before is None
+                or not _TUNING.fullmatch(name)
+                or before[0] == value
+                or name in references(value, dockerfile.escape)
+            ):
                 continue
             if value.strip("'\"").startswith(("/", "$")):
                 continue
             yield Finding(
                 "environment_twice",
-                instruction.line,
+                seen[name][1],
                 f"{name} is set here again, to another value than in line {before[1]}: the last one counts",
                 "Keep one of the two.",
             )
@@ -318,14 +323,14 @@ def _named_secrets(step: Step) -> Iterator[Finding]:
         if value and not _PLACEHOLDER.fullmatch(value):
             yield Finding(
                 "secret",
-                instruction.line,
+                step.dockerfile.line_of(instruction, name),
                 f"{instruction.name} {name} holds a secret; it stays in the image's history",
                 _KEPT_FIX,
             )
         elif instruction.name == "ARG" and value is None:
             yield Finding(
                 "secret_argument",
-                instruction.line,
+                step.dockerfile.line_of(instruction, name),
                 f"ARG {name} is meant for a secret, which the image's history would keep; the role gives it none",
                 "Fetch what needs it outside of the build, or from a mirror that trusts the host.",
             )

@@ -50,7 +50,7 @@ _CONDITIONAL = re.compile(r"\$\{\w+:?\+(.*)\}", re.DOTALL)
 _NAMED = re.compile(r"([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)\s*(?:\[[^\]]*\])?\s*(.*)", re.DOTALL)
 _EXACT = re.compile(r"={2,3}\s*[^\s,;*]+(?:\s*;.*)?", re.DOTALL)
 # conda takes one = as "this version, whatever its build".
-_EXACT_OF_CONDA = re.compile(r"={1,2}\s*(?:\d+\.\d|\$)[^\s,;*<>|]*(?:=\S*)?")
+_EXACT_OF_CONDA = re.compile(r"={1,2}\s*((?:\d+\.\d|\$)[^\s,;*<>|=]*)(?:=\S*)?")
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Requirement:
     @property
     def local_version(self) -> str:
         """What stands behind the + of an exact version, such as ``cu121``; else an empty text."""
-        match = re.search(r"==[^\s,;+]*\+([^\s,;]+)", self.specifier)
+        match = re.search(r"==\s*[^\s,;+]*\+([^\s,;]+)", self.specifier)
         return match[1] if match else ""
 
     @property
@@ -253,8 +253,8 @@ def _of_conda(word: Word) -> Requirement:
     if not match:
         return Requirement("", "", word.text, word.line)
     specifier = match[2].strip()
-    if _EXACT_OF_CONDA.fullmatch(specifier):
-        specifier = f"=={specifier.lstrip('=')}"
+    if exact := _EXACT_OF_CONDA.fullmatch(specifier):
+        specifier = f"=={exact[1]}"
     return Requirement(canonical(match[1]), specifier, "", word.line)
 
 

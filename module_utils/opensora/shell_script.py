@@ -24,6 +24,8 @@ _PREFIXES = frozenset({"sudo", "env", "time", "exec", "nohup", "command", "nice"
 # Commands that give variables values which nobody sees here.
 _SETTERS = frozenset({".", "source", "eval", "read", "mapfile", "readarray", "getopts"})
 _RUNNERS = frozenset({"conda", "mamba", "micromamba"})
+# A comment in the middle of a continued command, which the grammar takes to go on to the end.
+_COMMENT = re.compile(r"`#[^`\n]*`")
 _NO_WORDS = frozenset({"file_redirect", "heredoc_redirect", "herestring_redirect", "comment"})
 
 
@@ -126,7 +128,7 @@ class Script:
 
     @cached_property
     def _root(self) -> Node:
-        return Parser(_LANGUAGE).parse(self.text.encode()).root_node
+        return Parser(_LANGUAGE).parse(_COMMENT.sub(_blanked, self.text).encode()).root_node
 
     @cached_property
     def commands(self) -> tuple[Command, ...]:
@@ -212,6 +214,10 @@ class Script:
         return names
 
 
+def _blanked(comment: re.Match[str]) -> str:
+    return " " * len(comment[0].encode())
+
+
 def is_shell(program: str) -> bool:
     """Return whether a program is a shell of the Unix kind.
 
@@ -283,7 +289,10 @@ def _text(node: Node | None) -> str:
 def _file_redirects(command: Node) -> list[Node]:
     """Return the redirects of a command; they may stand in it, behind it, or behind its here-document."""
     nodes = list(command.named_children)
-    parent = command.parent
+    last, parent = command, command.parent
+    # In `a && b > c` the grammar gives the redirect to both; a shell gives it to the last.
+    while parent is not None and parent.type in ("list", "pipeline") and parent.named_children[-1] == last:
+        last, parent = parent, parent.parent
     if parent is not None and parent.type == "redirected_statement":
         for child in parent.children_by_field_name("redirect"):
             nodes += [child, *child.named_children]
