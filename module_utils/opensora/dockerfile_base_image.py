@@ -48,14 +48,18 @@ class BaseImage:
         return "python" if name == "python" else ""
 
     @property
+    def _is_plain(self) -> bool:
+        return self.family in ("cuda", "distribution", "python")
+
+    @property
     def lacks_torch(self) -> bool:
         """Whether the image certainly has no PyTorch."""
-        return self.family in ("cuda", "distribution", "python")
+        return self._is_plain
 
     @property
     def lacks_cuda_compiler(self) -> bool:
         """Whether the image certainly has no nvcc: NVIDIA has it in its -devel images alone, PyTorch likewise."""
-        if self.family in ("cuda", "pytorch"):
+        if self.family == "cuda" or self._repository == "pytorch/pytorch":
             tag = (self.reference.tag if self.reference else None) or ""
             return bool(re.search(r"-(base|runtime)(-|$)", tag))
         return self.family in ("distribution", "python")
@@ -63,7 +67,12 @@ class BaseImage:
     @property
     def runs_as_root(self) -> bool:
         """Whether the image certainly has no user of its own."""
-        return bool(self.family)
+        return self._is_plain or self._repository in ("pytorch/pytorch", "nvidia/pytorch")
+
+    @property
+    def starts_at_root(self) -> bool:
+        """Whether the image certainly has no working directory of its own."""
+        return self._is_plain
 
     def defines(self, variable: str) -> bool:
         """Return whether the image may have an environment variable; any image that is not known may.

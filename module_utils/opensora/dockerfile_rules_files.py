@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from ansible.module_utils.opensora.dockerfile_findings import Finding
-from ansible.module_utils.opensora.dockerfile_state import context_path, context_text
+from ansible.module_utils.opensora.dockerfile_state import UNKNOWN_FOLDER, context_path, context_text
 from ansible.module_utils.opensora.python_installation import Installation, installation
 from e2b_dockerfile_utils import PatternMatcher
 
@@ -134,6 +134,8 @@ def _not_in_context(step: Step, line: int, inside: str, name: str) -> Finding:
 def _below_whole_context(step: Step, name: str) -> str | None:
     """Return where a path lies in the build context, if a COPY of all of it put it there; else None."""
     path = step.state.resolved(name, step.state.folder)
+    if path and path.startswith(UNKNOWN_FOLDER):
+        return None  # the base image may have had the file there
     for source, target in step.state.trees if path else ():
         if not source and path and (path == target or path.startswith(f"{target.rstrip('/')}/")):
             return path[len(target) :].strip("/")

@@ -54,7 +54,7 @@ _NO_ISOLATION_VARIABLES = ("PIP_NO_BUILD_ISOLATION", "UV_NO_BUILD_ISOLATION", "U
 _WITHOUT_CUDA_VARIABLES = ("FLASH_ATTENTION_SKIP_CUDA_BUILD",)
 # Further commands that take requirements.
 _ADDERS = {"uv": ("add", "tool"), "poetry": ("add",), "pdm": ("add",), "pipenv": ("install",), "pipx": ("install",)}
-_VERSION = re.compile(r"=.*|\d+(\.[\d*]+)*,?.*")
+_VERSION = re.compile(r"=.*|\d+(?:\.(?:\d+|\*))*(?:\.?(?:a|b|rc|post|dev)\d+)?(?:,.*)?")
 _TORCH = ("torch", "torchvision", "torchaudio")
 _CUDA_TAG = re.compile(r"(?<![A-Za-z0-9])(cu\d{2,3}|cpu|rocm[\d.]+|xpu)(?![A-Za-z0-9])")
 

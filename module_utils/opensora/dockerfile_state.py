@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 Presence = Literal["absent", "present", "unknown"]
 
+# Working directory of an image that nobody knows here: what is relative to it can be compared, and no more.
+UNKNOWN_FOLDER = "/<unknown>"
 TORCH_PACKAGES = frozenset({"torch", "torchvision", "torchaudio", "pytorch"})
 # Packages that don't bring PyTorch along as a dependency of theirs.
 _WITHOUT_TORCH = frozenset(
@@ -386,4 +388,5 @@ def initial_state(base: BaseImage, variables: Variables) -> StageState:
         variables=variables,
         torch="absent" if base.lacks_torch else "present" if base.family == "pytorch" else "unknown",
         compiler="absent" if base.lacks_cuda_compiler else "unknown",
+        workdir="/" if base.starts_at_root else UNKNOWN_FOLDER,
     )

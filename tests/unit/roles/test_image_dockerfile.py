@@ -79,10 +79,17 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
         "gpu_host": {"engine": None, "disk": [], "driver": None, "cpu_count": 4, "memory_total_bytes": 2**36},
     }
     (folder / "hosts.yml").write_text(yaml.safe_dump({"all": {"hosts": hosts, "vars": common}}))
-    role = {"ansible.builtin.include_role": {"name": "opensora_image", "tasks_from": "{{ tasks_from }}"}}
+    # Ansible includes a role once for all hosts, so that a template would be that of the first.
+    roles = [
+        {
+            "ansible.builtin.include_role": {"name": "opensora_image", "tasks_from": name},
+            "when": f"tasks_from == '{name}'",
+        }
+        for name in ("preflight", "sources", "main")
+    ]
     kept = {"content": "{{ opensora_problems | to_json }}", "dest": f"{folder}/{{{{ inventory_hostname }}}}.json"}
     keep = {"ansible.builtin.copy": {**kept, "mode": "0600"}}
-    play = {"hosts": "all", "gather_facts": False, "tasks": [{"block": [role], "always": [keep]}]}
+    play = {"hosts": "all", "gather_facts": False, "tasks": [{"block": roles, "always": [keep]}]}
     (folder / "play.yml").write_text(yaml.safe_dump([play]))
     program = str(Path(sys.executable).parent / "ansible-playbook")
     done = subprocess.run(  # noqa: S603 (ansible-playbook of this environment)
