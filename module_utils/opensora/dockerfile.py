@@ -292,7 +292,7 @@ def read(text: str, given: Mapping[str, str]) -> Dockerfile:
     except DockerfileSyntaxError as error:
         message = re.sub(r"^Dockerfile parse error(?: on line \d+)?: ", "", str(error))
         raise DockerfileError(message, error.line or 1) from error
-    lines = tuple(text.removeprefix("\ufeff").splitlines())
+    lines = tuple(text.removeprefix("\ufeff").split("\n"))
     arguments: list[Instruction] = []
     stages: list[Stage] = []
     outer = Variables(ast.escape_token, given)
@@ -394,9 +394,9 @@ def _script(parsed: DockerfileInstruction, lines: Sequence[str], escape: str) ->
 
 def _line_starts(text: str, offset: int, line: int) -> Iterator[tuple[int, int]]:
     """Yield where each line of a text starts, in bytes, and its number in the file."""
-    for number, part in enumerate(text.splitlines(keepends=True)):
+    for number, part in enumerate(text.split("\n")):
         yield offset, line + number
-        offset += len(part.encode())
+        offset += len(part.encode()) + 1
 
 
 def _joined(parsed: DockerfileInstruction, lines: Sequence[str], escape: str) -> Iterator[tuple[int, int]]:

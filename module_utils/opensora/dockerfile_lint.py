@@ -58,7 +58,7 @@ def lint(text: str, name: str, build: Build, ignored: Collection[str] = ()) -> l
         dockerfile = read(text, build.given)
     except DockerfileError as error:
         finding = Finding("syntax", error.line, f"{error}: the builder refuses the file", "Correct this line.")
-        return [*problems, as_problem(finding, name, text.splitlines())]
+        return [*problems, as_problem(finding, name, text.split("\n"))]
     if build.target and dockerfile.stage(build.target) is None:
         stages = ", ".join(stage.name for stage in dockerfile.stages)
         return [*problems, invalid_value("opensora_image_target", build.target, f"a stage of {name}: {stages}")]

@@ -51,6 +51,10 @@ def test_bytes_and_lines_agree_beyond_ascii() -> None:
     assert run_commands("\ufeffFROM x\r\nRUN echo 'ä€ü' \\\r\n && a \\\r\n && b\r\n")[1:] == [(3, ["a"]), (4, ["b"])]
 
 
+def test_only_a_line_feed_ends_a_line() -> None:
+    assert run_commands("FROM x\nRUN echo '\x0c\u2028' \\\n && a\nRUN b\n")[1:] == [(3, ["a"]), (4, ["b"])]
+
+
 def test_stages_by_name_number_and_variable() -> None:
     text = (
         "ARG KIND=small\nFROM a AS Small\nFROM b\nFROM ${KIND} AS end\nCOPY --from=1 / /\nFROM c AS unused\nFROM end\n"
