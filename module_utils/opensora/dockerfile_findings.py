@@ -46,7 +46,7 @@ WARNINGS = tuple(code for code, severity in SEVERITIES.items() if severity == "w
 # Tokens by their makers' own prefixes, and a password in an address.
 _TOKENS = re.compile(
     r"\bhf_[A-Za-z0-9]{20,}|\bgh[opsur]_[A-Za-z0-9]{20,}|\bgithub_pat_\w{20,}|\bglpat-[\w-]{16,}|\bA[KS]IA[A-Z0-9]{16}\b"
-    r"|\bsk-[A-Za-z0-9_-]{24,}|\bxox[abprs]-[\w-]{10,}|\bpypi-[\w-]{32,}|\beyJ[\w-]{16,}\.[\w-]{16,}\.[\w-]{8,}"
+    r"|\bsk-[A-Za-z0-9_-]{24,}|\bxox[abprs]-[\w-]{10,}|\beyJ[\w-]{16,}\.[\w-]{16,}\.[\w-]{8,}"
     r"|(?<=://)[^\s/:@$'\"{}<>]+:[^\s/@$'\"{}<>]+(?=@)"
 )
 _LONGEST_LINE = 160
