@@ -11,7 +11,7 @@ Run it on the host that builds, as root, with the build context that the role ha
         --rounds 1
 
 Each round: both cold (build cache emptied before each), both after a change of one line of the application, both after
-a change of one locked requirement. Prints a table and JSON. Empties the build cache of the engine: take a throw-away host.
+a change of one locked requirement. Prints a table and JSON. Empties the build cache: take a throw-away host.
 """
 
 from __future__ import annotations

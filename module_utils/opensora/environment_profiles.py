@@ -178,7 +178,7 @@ def render(profile: str, overrides: Mapping[str, object]) -> tuple[dict[str, str
             problems.append(_problem(str(name), value, "is not a valid name of an environment variable"))
         elif isinstance(value, bool) or not isinstance(value, (str, int, float)):
             problems.append(_problem(name, value, 'is not text; write the value in quotes, such as "1"'))
-        elif _SECRET.search(name.upper()):
+        elif is_secret_name(name):
             problems.append(
                 _problem(name, None, "looks like a secret, which everyone who may inspect the container could read")
             )
@@ -209,14 +209,54 @@ def check(name: str, value: str, profile: str) -> list[str]:
     return []
 
 
+def reason_against(name: str) -> str:
+    """Return why a variable is refused where speed counts; empty for one that isn't.
+
+    Args:
+        name: Name of the variable.
+    """
+    profiles, reason = _REFUSED.get(name, (("performance",), ""))
+    return "" if "performance" in profiles else reason
+
+
+def is_secret_name(name: str) -> bool:
+    """Return whether a variable looks like one that holds a secret."""
+    return bool(_SECRET.search(name.upper()))
+
+
 def check_allocator(value: str) -> list[str]:
-    """Return what is wrong with an allocator configuration, as PyTorch reads it.
+    """Return what is wrong with an allocator configuration.
+
+    Args:
+        value: Value of PYTORCH_CUDA_ALLOC_CONF, such as ``expandable_segments:True``.
+    """
+    return [*fatal_in_allocator(value), *contradiction_in_allocator(value)]
+
+
+def contradiction_in_allocator(value: str) -> list[str]:
+    """Return which options of an allocator configuration don't belong together, although PyTorch takes them.
+
+    Args:
+        value: Value of PYTORCH_CUDA_ALLOC_CONF.
+    """
+    if "expandable_segments:True" not in value or "max_split_size_mb:" not in value:
+        return []
+    return [
+        (
+            "holds max_split_size_mb together with expandable_segments:True, two answers to the same problem "
+            "that PyTorch's maintainers say don't belong together; keep expandable_segments:True"
+        )
+    ]
+
+
+def fatal_in_allocator(value: str) -> list[str]:
+    """Return what in an allocator configuration PyTorch doesn't take.
 
     ``import torch`` and ``torch.cuda.is_available()`` succeed with a wrong value; the process dies at the first use
     of CUDA. That is why it is checked before anything is started.
 
     Args:
-        value: Value of PYTORCH_CUDA_ALLOC_CONF, such as ``expandable_segments:True``.
+        value: Value of PYTORCH_CUDA_ALLOC_CONF.
     """
     if value != value.strip() or re.search(r"[\s'\"]", value):
         return ["has blanks or quotes, which PyTorch takes as part of the value"]
@@ -237,11 +277,6 @@ def check_allocator(value: str) -> list[str]:
         elif not _ALLOCATOR_OPTIONS[key][0](text):
             reasons.append(f"holds {item}, allowed is {_ALLOCATOR_OPTIONS[key][1]}")
         found[key] = text
-    if found.get("expandable_segments") == "True" and "max_split_size_mb" in found:
-        reasons.append(
-            "holds max_split_size_mb together with expandable_segments:True, two answers to the same problem "
-            "that PyTorch's maintainers say don't belong together; keep expandable_segments:True"
-        )
     return reasons
 
 

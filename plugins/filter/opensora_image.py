@@ -27,6 +27,15 @@ from ansible.module_utils.opensora.image_preflight import (  # noqa: E402
 )
 from ansible.module_utils.opensora.plain_data import plain  # noqa: E402
 
+# Only a Dockerfile of the user's own needs the packages that read it.
+try:
+    from ansible.module_utils.opensora.dockerfile_lint import lint
+    from ansible.module_utils.opensora.dockerfile_state import Build
+
+    _MISSING = ""
+except ModuleNotFoundError as error:
+    _MISSING = str(error.name)
+
 
 def text(path: str) -> str:
     """Return the text of a file on the control node.
@@ -66,6 +75,33 @@ def cuda_architectures(hosts: Sequence[Mapping[str, Any]]) -> list[str]:
     return union(plain(hosts))
 
 
+def judge_dockerfile(path: str, build: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the problems of a Dockerfile of the user's own.
+
+    Args:
+        path: Its path on the control node, for messages.
+        build: Its text, the text of each file of the context, the build arguments, the names of those that the user
+            gave, whether the user added files, the target, and the codes of warnings that are not wanted.
+
+    Raises:
+        AnsibleFilterError: The control node lacks a Python package of requirements/runtime.txt.
+    """
+    if _MISSING:
+        raise AnsibleFilterError(
+            f"opensora_image: opensora_image_dockerfile is {path!r}, and checking it needs the Python package "
+            f"{_MISSING} on the control node; install requirements/runtime.txt there"
+        )
+    build = plain(build)
+    wish = Build(
+        context={str(name): str(content) for name, content in build["context"].items()},
+        given={str(name): str(value) for name, value in build["build_arguments"].items()},
+        asked=tuple(build["asked_arguments"]),
+        has_own_files=bool(build["has_own_files"]),
+        target=str(build["target"]),
+    )
+    return [problem.as_dict() for problem in lint(str(build["text"]), str(path), wish, build["ignored_findings"])]
+
+
 def judge_host(
     host: Mapping[str, Any], settings: Mapping[str, Any], sources: Mapping[str, Any], wanted_key: str
 ) -> list[dict[str, Any]]:
@@ -92,6 +128,7 @@ class FilterModule:
             "opensora_image_build_key": key,
             "opensora_image_cuda_architectures": cuda_architectures,
             "opensora_image_setting_problems": judge_settings,
+            "opensora_image_dockerfile_problems": judge_dockerfile,
             "opensora_image_host_problems": judge_host,
             "opensora_image_pinned_sources": lambda settings: pinned_sources(plain(settings)),
         }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 
 import pytest
 from ansible.errors import AnsibleFilterError
@@ -40,10 +41,62 @@ def test_host_with_the_image_needs_no_room(image_defaults):
     assert len(judge(host, settings, {}, "")) == 2
 
 
+OWN = {
+    "text": "FROM ubuntu:22.04\nRUN pip install torch>=2.4.0\n",
+    "context": {},
+    "build_arguments": {"JOBS": 2},
+    "asked_arguments": ["JOBS"],
+    "has_own_files": False,
+    "target": "",
+    "ignored_findings": ["torch_not_pinned", "root_user"],
+}
+
+
+def test_a_dockerfile_of_the_user_is_judged():
+    problems = FILTERS["opensora_image_dockerfile_problems"]("own/Dockerfile", OWN)
+    assert [problem["code"] for problem in problems] == ["dockerfile.argument_unused", "dockerfile.unquoted_bound"]
+    assert problems[1]["message"].startswith("own/Dockerfile:2: torch>=2.4.0 is not quoted")
+
+
+def test_a_control_node_without_the_readers_says_what_it_needs(monkeypatch):
+    monkeypatch.setattr(sys.modules[FilterModule.__module__], "_MISSING", "tree_sitter")
+    with pytest.raises(AnsibleFilterError, match=r"own/Dockerfile.*tree_sitter.*requirements/runtime\.txt"):
+        FILTERS["opensora_image_dockerfile_problems"]("own/Dockerfile", OWN)
+
+
 @pytest.fixture(params=["sdpa", "source", "wheel", "index", "none"])
 def dockerfile(request, render_dockerfile):
     """The rendered Dockerfile, for each way to Flash Attention."""
     return render_dockerfile(opensora_image_flash_attention=request.param)
+
+
+def test_the_role_s_own_dockerfile_is_right(dockerfile, image_defaults):
+    context = [
+        "build-tools.txt",
+        "fetch_source.sh",
+        "flash-attention.txt",
+        "healthcheck.py",
+        "requirements.txt",
+        "torch.txt",
+        "torch-dependencies.txt",
+        "uv.txt",
+    ]
+    context += [f"flash-attention-sdpa/{name}" for name in ("pyproject.toml", "flash_attn/__init__.py")]
+    context += ["ca-certificates/site-authorities.txt", "install_system_packages.sh", "verify_stage.py"]
+    arguments = dict.fromkeys(re.findall(r"^ARG ([A-Z_]+)$", dockerfile, re.MULTILINE), "1")
+    arguments["BASE_IMAGE"] = image_defaults["opensora_image_base"]
+    arguments["RUNTIME_BASE_IMAGE"] = image_defaults["opensora_image_runtime_base"]
+    arguments["TORCH_INDEX_URL"] = image_defaults["opensora_image_torch_index_url"]
+    build = {
+        "text": dockerfile,
+        "context": dict.fromkeys(context, ""),
+        "build_arguments": arguments,
+        "asked_arguments": list(arguments),
+        "has_own_files": False,
+        "target": "",
+        "ignored_findings": [],
+    }
+    assert FILTERS["opensora_image_dockerfile_problems"]("Dockerfile", build) == []
 
 
 def stages(text):
