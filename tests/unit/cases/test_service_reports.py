@@ -287,7 +287,7 @@ def test_several_machines_use_the_hosts_network_and_never_its_bridges() -> None:
         ("max_split_size_mb:10", False),
         ("max_split_size_mb:20", False),
         ("max_split_size_mb:21", True),
-        ("max_split_size_mb:128 ", False),
+        ("max_split_size_mb:128 ", True),
         ("max_split_size_mb=128", False),
         ('"max_split_size_mb:128"', False),
         ("max_split_size:128", False),
