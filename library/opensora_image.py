@@ -216,9 +216,15 @@ from ansible.module_utils.opensora.buildx_command import (
     write_context,
 )
 from ansible.module_utils.opensora.disk_space import disk_problems
-from ansible.module_utils.opensora.image_decision import Decision, LocalImage, decide, recorded_inputs, surplus
+from ansible.module_utils.opensora.image_decision import (
+    MINIMUM_KEPT,
+    Decision,
+    LocalImage,
+    decide,
+    recorded_inputs,
+    surplus,
+)
 from ansible.module_utils.opensora.image_engine import EngineError, ImageEngine
-from ansible.module_utils.opensora.image_preflight import MINIMUM_KEPT
 from ansible.module_utils.opensora.image_reference import parse_image_reference
 from ansible.module_utils.opensora.image_transfer import TransferError
 from ansible.module_utils.opensora.problems import Layer, Problem
@@ -390,13 +396,14 @@ class ImageTask:
         )
 
     def _remove_surplus(self, engine: ImageEngine, images: list[LocalImage], current: LocalImage | None) -> list[str]:
-        keep = self._wish["keep"]
+        wanted = current.id if current else None
+        found = surplus(images, self._name, self._wish["keep"], wanted)
         # Most hosts have nothing to remove, and are not asked for their containers.
-        if len(images) < keep:
-            return []
-        found = surplus(images, self._name, keep, current.id if current else None, engine.used_images())
+        used = engine.used_images() if found else set()
         removed = []
         for image in found:
+            if image.id in used:
+                continue
             against = "" if self._module.check_mode else engine.remove(image)
             if against:
                 self._module.warn(f"opensora_image: the older image {image.id} stays: {against}")

@@ -89,7 +89,7 @@ def kernel_problems(host: Mapping[str, Any], kernels: Collection[str], torch: st
     ]
 
 
-def union(hosts: Iterable[Mapping[str, Any]]) -> list[str]:
+def all_capabilities(hosts: Iterable[Mapping[str, Any]]) -> list[str]:
     """Return the compute capabilities of the cards of several hosts, lowest first."""
     found = {
         capability for host in hosts for capabilities in card_capabilities(host).values() for capability in capabilities

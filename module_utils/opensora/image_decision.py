@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,6 +13,9 @@ from ansible.module_utils.opensora.build_key import BUILD_KEY_LABEL, INPUTS_LABE
 from ansible.module_utils.opensora.image_reference import parse_image_reference
 
 Action = Literal["none", "push", "pull", "build"]
+
+# The image that is wanted, and the one to go back to.
+MINIMUM_KEPT = 2
 
 
 @dataclass(frozen=True)
@@ -76,10 +79,64 @@ def recorded_inputs(image: LocalImage | None) -> dict[str, str]:
     return {str(name): str(value) for name, value in recorded.items()} if isinstance(recorded, dict) else {}
 
 
-def surplus(
-    images: Sequence[LocalImage], repository: str, keep: int, current: str | None, used: Collection[str]
-) -> list[LocalImage]:
-    """Return the images of this project that a host keeps for nothing, oldest last.
+@dataclass(frozen=True)
+class HostAnswer:
+    """What a host of the run said when it was asked for the image.
+
+    Attributes:
+        name: The host as the inventory names it.
+        build_key: The build key that it wants; another platform or another value of its own has another one.
+        action: What it needs.
+        in_batch: Whether it is among the hosts that work now; one that is not was provided for in an earlier batch.
+    """
+
+    name: str
+    build_key: str
+    action: Action
+    in_batch: bool = True
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """Who does what for the hosts that want the same image.
+
+    Attributes:
+        builder: Host that builds, or pulls or pushes where that is enough; empty for none.
+        donor: Without a registry, the host that hands the image over; empty for none.
+        receivers: Without a registry, the hosts that are given it, the first of which asks for it.
+    """
+
+    builder: str
+    donor: str = ""
+    receivers: tuple[str, ...] = ()
+
+
+def assign(hosts: Sequence[HostAnswer], name: str, *, registry: bool, share: bool, rebuild: bool) -> Assignment:
+    """Return who provides the image that a host wants.
+
+    Args:
+        hosts: The hosts of the run in its order.
+        name: The host that asks.
+        registry: Whether the site has a registry.
+        share: Whether hosts hand the image to one another where there is none.
+        rebuild: Whether an image is built although it is there.
+    """
+    own = next(host for host in hosts if host.name == name)
+    if not registry and not share:
+        return Assignment(own.name)
+    alike = [host for host in hosts if host.build_key == own.build_key]
+    working = [host.name for host in alike if host.in_batch and (rebuild or host.action in ("build", "push"))]
+    builder = working[0] if working else ""
+    if registry:
+        return Assignment(builder)
+    having = [host.name for host in alike if not host.in_batch or (host.action == "none" and not rebuild)]
+    if having:
+        return Assignment("", having[0], tuple(working))
+    return Assignment(builder, builder, tuple(working[1:]))
+
+
+def surplus(images: Sequence[LocalImage], repository: str, keep: int, current: str | None) -> list[LocalImage]:
+    """Return the images of this project that a host keeps for nothing unless a container uses them, oldest last.
 
     Args:
         images: The images of the host's engine that carry a build key, newest first.
@@ -87,7 +144,6 @@ def surplus(
             one that lost its name to a newer build is ours.
         keep: How many to keep, the current one among them.
         current: ID of the image that is wanted now, or None where it is still to come.
-        used: IDs of images that a container uses, running or not.
     """
     wanted = parse_image_reference(repository).name
     names = {image.id: {parse_image_reference(tag).name for tag in image.tags} for image in images}
@@ -95,7 +151,7 @@ def surplus(
     # The wanted one counts first, however old it is; the newest of the others is the previous one.
     ordered = sorted(ours, key=lambda image: image.id != current)
     allowed = keep if current else keep - 1
-    return [image for image in ordered[allowed:] if image.id not in used]
+    return ordered[allowed:]
 
 
 def decide(

@@ -13,11 +13,10 @@ from ansible.module_utils.opensora.compute_capability import kernel_problems
 from ansible.module_utils.opensora.cuda_requirement import satisfies
 from ansible.module_utils.opensora.disk_space import disk_problems
 from ansible.module_utils.opensora.git_remote import is_full_commit
+from ansible.module_utils.opensora.image_decision import MINIMUM_KEPT
 from ansible.module_utils.opensora.image_reference import parse_image_reference
 from ansible.module_utils.opensora.problems import Problem, invalid_value
 
-# The image that is wanted, and the one to go back to.
-MINIMUM_KEPT = 2
 DEFAULT_DATA_ROOT = "/var/lib/docker"
 _ADDRESSES = {
     "opensora_image_repository": True,
@@ -189,9 +188,8 @@ def unread_problems(settings: Mapping[str, Any], unread: Collection[str]) -> lis
         settings: The role's public variables by their full names.
         unread: Hosts of the inventory whose cards are not known in this run.
     """
-    if settings["opensora_image_flash_attention"] != "source" or settings["opensora_image_cuda_architectures"]:
-        return []
-    if not unread:
+    compiles = settings["opensora_image_flash_attention"] == "source" and not settings["opensora_image_dockerfile"]
+    if not compiles or settings["opensora_image_cuda_architectures"] or not unread:
         return []
     return [
         Problem(

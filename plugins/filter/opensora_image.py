@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ if _MODULE_UTILS not in ansible.module_utils.__path__:
     ansible.module_utils.__path__.append(_MODULE_UTILS)
 
 from ansible.module_utils.opensora.build_key import build_inputs, build_key  # noqa: E402 (the path is set above)
-from ansible.module_utils.opensora.compute_capability import union  # noqa: E402
+from ansible.module_utils.opensora.compute_capability import all_capabilities  # noqa: E402
+from ansible.module_utils.opensora.image_decision import HostAnswer, assign  # noqa: E402
 from ansible.module_utils.opensora.image_preflight import (  # noqa: E402
     host_problems,
     is_missing,
@@ -72,7 +74,7 @@ def judge_settings(settings: Mapping[str, Any], unread_hosts: Sequence[str] = ()
 
 def cuda_architectures(hosts: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the compute capabilities of the cards of several hosts, lowest first."""
-    return union(plain(hosts))
+    return all_capabilities(plain(hosts))
 
 
 def judge_dockerfile(path: str, build: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -118,6 +120,26 @@ def judge_host(
     return [problem.as_dict() for problem in host_problems(plain(host), plain(settings), found, missing)]
 
 
+def assignment(
+    asked: Mapping[str, Mapping[str, Any]],
+    name: str,
+    batch: Sequence[str],
+    **site: bool,
+) -> dict[str, Any]:
+    """Return who provides the image that a host wants, see ``assign``.
+
+    Args:
+        asked: What the module answered in check mode, by host, in the order of the run.
+        name: The host that asks.
+        batch: The hosts that work now.
+        site: ``registry``, ``share`` and ``rebuild`` of ``assign``.
+    """
+    answers = [
+        HostAnswer(host, answer["build_key"], answer["action"], host in batch) for host, answer in plain(asked).items()
+    ]
+    return asdict(assign(answers, str(name), **site))
+
+
 class FilterModule:
     """Register the filters."""
 
@@ -125,6 +147,7 @@ class FilterModule:
         """Return name and function of each filter."""
         return {
             "opensora_image_text": text,
+            "opensora_image_assignment": assignment,
             "opensora_image_build_key": key,
             "opensora_image_cuda_architectures": cuda_architectures,
             "opensora_image_setting_problems": judge_settings,

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from ansible.module_utils.opensora.compute_capability import card_capabilities, has_kernels, kernel_problems, union
+from ansible.module_utils.opensora.compute_capability import (
+    all_capabilities,
+    card_capabilities,
+    has_kernels,
+    kernel_problems,
+)
 
 UPSTREAM = ["5.0", "6.0", "7.0", "7.5", "8.0", "8.6", "9.0"]
 
@@ -53,4 +58,4 @@ def test_union_over_hosts():
         {"gpus": [{"name": "RTX", "compute_capability": "12.0"}]},
         {"gpus": []},
     ]
-    assert union(hosts) == ["8.0", "9.0", "12.0"]
+    assert all_capabilities(hosts) == ["8.0", "9.0", "12.0"]

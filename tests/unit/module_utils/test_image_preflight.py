@@ -139,6 +139,7 @@ def test_code_for_the_cards_of_some_hosts_only(settings):
     assert "gpu02, gpu03" in problem.message
     assert unread_problems(wanted, []) == []
     assert unread_problems({**wanted, "opensora_image_cuda_architectures": ["9.0"]}, ["gpu02"]) == []
+    assert unread_problems({**wanted, "opensora_image_dockerfile": "own/Dockerfile"}, ["gpu02"]) == []
     assert unread_problems(settings, ["gpu02"]) == []
 
 

@@ -151,3 +151,11 @@ def test_a_step_mounts_no_more_than_it_reads(dockerfile):
         if line.startswith("RUN"):
             mounted = set(re.findall(r"target=/context/(\S+)", line))
             assert set(re.findall(r" /context/(\S+)", line)) == mounted
+
+
+def test_who_builds_for_whom():
+    asked = {name: {"build_key": "k", "action": action} for name, action in (("a", "none"), ("b", "build"))}
+    decide = FILTERS["opensora_image_assignment"]
+    site = {"registry": False, "share": True, "rebuild": False}
+    assert decide(asked, "b", ["a", "b"], **site) == {"builder": "", "donor": "a", "receivers": ("b",)}
+    assert decide(asked, "b", ["b"], **site)["donor"] == "a"

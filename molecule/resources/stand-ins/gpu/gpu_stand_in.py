@@ -242,7 +242,7 @@ def present_kernel(gpus: list[dict[str, object]]) -> str:
     """Show what a module that is really loaded does not show without a card; return the name of that module."""
     module = loaded_module() if gpus else ""
     if module == "nvidia":
-        version = (Path("/sys/module/nvidia/version")).read_text(encoding="utf-8").strip()
+        version = Path("/sys/module/nvidia/version").read_text(encoding="utf-8").strip()
         is_open = "Open Kernel Module" in Path("/proc/driver/nvidia/version").read_text(encoding="utf-8")
         smi_data(DATA, gpus, Driver(version, is_open=is_open))
         for name in ("nvidiactl", *(f"nvidia{gpu['minor']}" for gpu in gpus)):
