@@ -57,6 +57,11 @@ class Step:
         return self.name.startswith("[internal]")
 
     @property
+    def optional(self) -> bool:
+        """Whether the build goes on without the step: a cache that can't be read or written."""
+        return self.name.startswith(("importing cache manifest", "exporting cache"))
+
+    @property
     def title(self) -> str:
         """The step in words short enough for one line of a terminal."""
         return step_title(self.name)
@@ -184,10 +189,19 @@ class BuildProgress:
 
     @property
     def failed(self) -> Step | None:
-        """The step that failed first, or None. Steps that were cancelled because of it don't count."""
+        """The step that failed first, or None. Steps that were cancelled because of it don't count.
+
+        A cache that could not be read counts only where nothing else failed.
+        """
         failures = [step for step in self.steps.values() if step.error]
         own = [step for step in failures if "context canceled" not in step.error]
-        return next(iter(own or failures), None)
+        needed = [step for step in own if not step.optional]
+        return next(iter(needed or own or failures), None)
+
+    @property
+    def cache_faults(self) -> list[str]:
+        """Why caches could not be read or written, one line each."""
+        return [f"{step.name}: {step.error}" for step in self.steps.values() if step.optional and step.error]
 
     @property
     def exit_code(self) -> int | None:

@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 
 try:
     import docker
@@ -16,11 +17,21 @@ except ImportError:  # a host that has not been set up yet, in check mode
     HAS_DOCKER_SDK = False
 
 from ansible.module_utils.opensora.build_key import BUILD_KEY_LABEL
-from ansible.module_utils.opensora.image_decision import LocalImage, local_images
+from ansible.module_utils.opensora.image_decision import ImageStore, LocalImage, local_images
 from ansible.module_utils.opensora.image_transfer import TransferError, follow_transfer
 
 # The engine is silent while it unpacks a layer of gigabytes.
 TIMEOUT_SECONDS = 1800
+
+
+def store_of(info: Mapping[str, Any]) -> ImageStore:
+    """Return the kind of image store that the engine's own information shows.
+
+    Args:
+        info: What ``docker info`` says.
+    """
+    status = {str(entry[0]): str(entry[1]) for entry in info.get("DriverStatus") or [] if len(entry) > 1}
+    return "containerd" if status.get("driver-type", "").startswith("io.containerd.snapshotter") else "classic"
 
 
 class EngineError(Exception):
@@ -41,7 +52,7 @@ class ImageEngine:
         if not HAS_DOCKER_SDK:
             raise EngineError("the Docker SDK for Python is not installed for the interpreter of this task")
         try:
-            self._api = docker.APIClient(base_url=docker_host, timeout=TIMEOUT_SECONDS)
+            self._api: Any = docker.APIClient(base_url=docker_host, timeout=TIMEOUT_SECONDS)
         except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
             raise EngineError(f"no engine answers at {docker_host}: {error}") from error
 
@@ -50,9 +61,78 @@ class ImageEngine:
         """Folder that holds images and build cache."""
         return str(self._api.info()["DockerRootDir"])
 
+    @property
+    def image_store(self) -> ImageStore:
+        """Kind of the store that holds the images; it decides what an image's ID is and what BuildKit can export."""
+        return store_of(self._api.info())
+
+    def used_images(self) -> set[str]:
+        """Return the IDs of the images of all containers, running or not."""
+        return {str(container["ImageID"]) for container in self._api.containers(all=True)}
+
+    def layers(self, image: str) -> list[str]:
+        """Return the digests of the unpacked layers of an image."""
+        return [str(digest) for digest in self._api.inspect_image(image)["RootFS"].get("Layers") or []]
+
     def images(self) -> list[LocalImage]:
         """Return the images of this project, newest first."""
         return local_images(self._api.images(filters={"label": [BUILD_KEY_LABEL]}))
+
+    def save(self, image: str) -> Iterator[bytes]:
+        """Yield an image as the engine writes it, without any name.
+
+        Args:
+            image: ID of the image.
+
+        Raises:
+            TransferError: The engine could not read the image.
+        """
+        try:
+            yield from self._api.get_image(image)
+        except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
+            raise TransferError(str(error)) from error
+
+    def load(self, archive: Iterable[bytes]) -> None:
+        """Load an image that another engine saved. The engine keeps nothing of an archive that ends too early.
+
+        Args:
+            archive: What ``save`` yielded.
+
+        Raises:
+            TransferError: The engine could not load the image.
+        """
+        try:
+            for message in self._api.load_image(archive, quiet=True):
+                error = message.get("errorDetail") or message.get("error") or message.get("message")
+                if error:
+                    raise TransferError(str(error.get("message", error) if isinstance(error, Mapping) else error))
+        except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
+            raise TransferError(str(error)) from error
+
+    def tag(self, image: str, repository: str, tag: str) -> None:
+        """Give an image a name."""
+        self._api.tag(image, repository, tag)
+
+    def remove(self, image: LocalImage) -> str:
+        """Remove an image by its names, never by force, and return why it could not be removed.
+
+        Args:
+            image: The image.
+
+        Returns:
+            The engine's own text, empty when the image is gone.
+        """
+        try:
+            # A removed last name takes the image with it; without a name it goes by its ID.
+            for name in image.tags or (image.id,):
+                self._api.remove_image(name)
+            if any(other.id == image.id for other in self.images()):
+                self._api.remove_image(image.id)
+        except docker.errors.APIError as error:
+            return str(error.explanation or error)
+        except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
+            return str(error)
+        return ""
 
     def pull(self, repository: str, digest: str, tag: str, say: Callable[[str], None]) -> None:
         """Pull an image by digest and give it its tag.

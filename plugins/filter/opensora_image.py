@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ if _MODULE_UTILS not in ansible.module_utils.__path__:
     ansible.module_utils.__path__.append(_MODULE_UTILS)
 
 from ansible.module_utils.opensora.build_key import build_inputs, build_key  # noqa: E402 (the path is set above)
+from ansible.module_utils.opensora.image_archive import choose_compression  # noqa: E402
+from ansible.module_utils.opensora.image_decision import HostAnswer, assign  # noqa: E402
 from ansible.module_utils.opensora.image_preflight import (  # noqa: E402
     host_problems,
     is_missing,
@@ -69,6 +72,32 @@ def judge_host(
     return [problem.as_dict() for problem in host_problems(plain(host), plain(settings), found, missing)]
 
 
+def assignment(
+    hosts: Sequence[Mapping[str, Any]], name: str, batch: Collection[str], registry: str, rebuild: bool
+) -> dict[str, str]:
+    """Return what a host does so that the site builds an image once.
+
+    Args:
+        hosts: Variables of the hosts that were asked for the image.
+        name: The host.
+        batch: Names of the hosts that run together with it.
+        registry: The site's registry; empty when there is none.
+        rebuild: Whether to build although the image is there.
+    """
+    answers = [
+        HostAnswer(
+            name=str(host["inventory_hostname"]),
+            build_key=str(host["__opensora_image_asked"]["build_key"]),
+            action=host["__opensora_image_asked"]["action"],
+            in_batch=host["inventory_hostname"] in batch,
+            shares=bool(host["__opensora_image_shares"]),
+            provided=bool(host.get("__opensora_image_provided")),
+        )
+        for host in hosts
+    ]
+    return asdict(assign(answers, name, registry=bool(registry), rebuild=rebuild))
+
+
 class FilterModule:
     """Register the filters."""
 
@@ -79,5 +108,7 @@ class FilterModule:
             "opensora_image_build_key": key,
             "opensora_image_setting_problems": judge_settings,
             "opensora_image_host_problems": judge_host,
+            "opensora_image_assignment": assignment,
+            "opensora_image_compression": lambda asked: choose_compression(answer["compressions"] for answer in asked),
             "opensora_image_pinned_sources": lambda settings: pinned_sources(plain(settings)),
         }

@@ -17,12 +17,30 @@ ID, DIGEST = "sha256:" + "1" * 64, "sha256:" + "d" * 64
 class FakeEngine:
     """An engine with a list of images; building, pulling and pushing add to it."""
 
+    image_store = "classic"
+
     def __init__(self, images=()):
         self.listing = list(images)
         self.calls = []
+        self.used = set()
+        self.layers_of = {}
 
     def images(self):
-        return self.listing
+        return list(self.listing)
+
+    def used_images(self):
+        return self.used
+
+    def layers(self, image):
+        return self.layers_of.get(image, [])
+
+    def tag(self, image, repository, tag):
+        self.calls.append(("tag", image, f"{repository}:{tag}"))
+
+    def remove(self, image):
+        self.calls.append(("remove", image.id))
+        self.listing.remove(image)
+        return ""
 
     def pull(self, repository, digest, tag, say):
         self.calls.append(("pull", repository, digest))
@@ -111,8 +129,9 @@ def test_check_mode_on_a_host_without_engine_predicts(run, monkeypatch):
 def test_a_build_reads_again_what_it_made(run, engine, tmp_path, monkeypatch):
     key = key_of(run)
     docker(tmp_path, monkeypatch, 'echo "$@" > "$(dirname "$0")/arguments"')
-    found = iter([[], [], [LocalImage(ID, 1, (), {BUILD_KEY_LABEL: key})]])
-    engine.images = lambda: next(found)
+    engine.images = lambda: (
+        [LocalImage(ID, 1, (), {BUILD_KEY_LABEL: key})] if (tmp_path / "bin/arguments").exists() else []
+    )
     result = run(build_arguments={}, effort_arguments={"MAX_JOBS": 2}, proxies={"http_proxy": "http://u:p@x:1"})
     assert (result["changed"], result["action"], result["reference"]) == (True, "build", ID)
     arguments = (tmp_path / "bin" / "arguments").read_text()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from ansible.module_utils.opensora import watched_job
 
 from plugins.action import opensora_image
 from plugins.action.opensora_image import ActionModule
@@ -16,6 +17,7 @@ class Task:
     """What the plugin needs of a task."""
 
     def __init__(self, check_mode=False, **args):
+        self.action = "opensora_image"
         self.check_mode = check_mode
         self.args = args
         self.async_val = 0
@@ -60,7 +62,7 @@ class Plugin(ActionModule):
 def shown(monkeypatch):
     lines = []
     monkeypatch.setattr(opensora_image.display, "display", lines.append)
-    monkeypatch.setattr(opensora_image.time, "sleep", lambda _: None)
+    monkeypatch.setattr(watched_job.time, "sleep", lambda _: None)
     monkeypatch.setattr(opensora_image.ActionBase, "run", lambda *_: {})
     return lines
 
