@@ -9,6 +9,7 @@ receivers cost the source no more than one.
 from __future__ import annotations
 
 import hashlib
+import os
 import shlex
 import shutil
 import tempfile
@@ -22,7 +23,7 @@ from ansible.module_utils.opensora.image_archive import ImageArchive, Part, room
 from ansible.module_utils.opensora.image_transfer import TransferError, TransferProgress
 from ansible.module_utils.opensora.problems import Problem
 
-# What an interrupted run left is removed by the next one after a day: nothing takes that long.
+# What an interrupted run left on a host is removed by the next one after a day: nothing takes that long.
 _STALE_MINUTES = 24 * 60
 _PREFIX = "opensora-image-"
 _TRIES = 3
@@ -102,8 +103,8 @@ class ArchiveCarrier:
         )
         if problem:
             raise NoRoomError(problem)
-        # Made with the mode 0700.
-        folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=directory))
+        # Made with the mode 0700, and named after the run: a task is a child process of it.
+        folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getppid()}-", dir=directory))
 
         def copy(part: Part) -> None:
             self._action._connection.fetch_file(f"{archive.folder}/{part.name}", str(folder / part.name))
@@ -165,7 +166,8 @@ class ArchiveCarrier:
 
 
 def _remove_stale(directory: Path) -> None:
-    """Remove what runs of long ago left on the control node."""
+    """Remove what runs that have ended left on the control node."""
     for folder in directory.glob(f"{_PREFIX}*"):
-        if folder.is_dir() and time.time() - folder.stat().st_mtime > _STALE_MINUTES * 60:
+        run = folder.name[len(_PREFIX) :].partition("-")[0]
+        if run.isdigit() and not Path("/proc", run).exists():
             shutil.rmtree(folder, ignore_errors=True)

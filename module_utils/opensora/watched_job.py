@@ -115,7 +115,8 @@ class WatchedJob:
     def _show(self, path: str, seen: int) -> int:
         """Show the lines that are new and return their length in bytes."""
         command = f"tail -c +{seen + 1} {shlex.quote(path)} 2>/dev/null || true"
-        text = str(self._action._low_level_execute_command(command).get("stdout", ""))
+        # A connection with a terminal ends each line with a carriage return, which is not in the file.
+        text = str(self._action._low_level_execute_command(command).get("stdout", "")).replace("\r\n", "\n")
         whole = text[: text.rfind("\n") + 1]
         for line in whole.splitlines():
             self._say(_text_of(line))
