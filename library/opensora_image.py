@@ -648,7 +648,7 @@ def _names(images: list[LocalImage]) -> list[str]:
 
 def _end_orderly(*_: object) -> NoReturn:
     """Leave by an exception, so that everything that was begun is ended and cleaned up."""
-    raise SystemExit(128 + signal.SIGTERM)
+    raise KeyboardInterrupt
 
 
 def main() -> None:
@@ -687,7 +687,13 @@ def main() -> None:
         supports_check_mode=True,
     )
     signal.signal(signal.SIGTERM, _end_orderly)
-    ImageTask(module).run()
+    try:
+        ImageTask(module).run()
+    except KeyboardInterrupt:
+        module.fail_json(
+            msg="The task was ended by a signal, and a build with it. Its finished steps are in the cache: run again.",
+            problems=[],
+        )
 
 
 if __name__ == "__main__":
