@@ -107,8 +107,8 @@ def cache_host_problems(cache_to: Sequence[str], store: ImageStore) -> list[Prob
             layer="engine",
             code="engine.no_cache_export",
             severity="error",
-            message=f"the builder of this host can't do type={cache_attributes(entry)['type']} (opensora_image_cache_to): "
-            "its engine uses the classic image store, which exports only type=inline",
+            message=f"the builder of this host can't do {entry} (opensora_image_cache_to): its engine uses the classic "
+            "image store, which exports only type=inline",
             next_action="Use type=inline, or switch the engine to containerd's image store "
             "(features: {containerd-snapshotter: true} in docker_engine_daemon_config).",
             evidence=(f"opensora_image_cache_to: {entry}",),

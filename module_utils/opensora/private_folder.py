@@ -23,8 +23,9 @@ from ansible.module_utils.opensora.registry_client import HUB_LOGIN
 _PARENT = Path("/run")
 _PREFIX = "opensora-image-"
 _SECRET_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-# Shorter words of a secret (``machine``, ``login``) are everybody's; hiding them would garble the log.
+# Shorter words of a secret are everybody's, as are those of the netrc format; hiding them would garble the log.
 _HIDDEN_LENGTH = 8
+_NETRC_WORDS = frozenset({"machine", "default", "login", "password", "account", "macdef"})
 
 
 @contextmanager
@@ -87,7 +88,7 @@ def secret_words(values: Iterable[str]) -> frozenset[str]:
         parts = value.split()
         names = {after for before, after in zip(parts, parts[1:]) if before in ("machine", "login")}
         words |= {value.strip(), *(part for part in parts if len(part) >= _HIDDEN_LENGTH and part not in names)}
-    return frozenset(words - {""})
+    return frozenset(words - {""} - _NETRC_WORDS)
 
 
 def hide(text: str, words: Iterable[str]) -> str:

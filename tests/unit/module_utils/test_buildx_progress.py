@@ -118,3 +118,23 @@ def test_titles(name, title):
 )
 def test_timestamps(text, seconds):
     assert timestamp(text) == pytest.approx(seconds)
+
+
+def cache(name, error):
+    return (
+        f'{{"vertexes":[{{"digest":"{name}","name":"{name}","started":"2026-01-01T00:00:00Z",'
+        f'"completed":"2026-01-01T00:00:01Z","error":"{error}"}}]}}\n'
+    )
+
+
+def test_a_cache_that_can_not_be_read_is_not_the_failure():
+    unread = cache("importing cache manifest from registry.example/c", "connection refused")
+    progress, _, _ = follow(unread + cache("[torch 1/1] RUN make", "exit code: 2"))
+    assert progress.failed.name == "[torch 1/1] RUN make"
+    assert progress.cache_faults == ["importing cache manifest from registry.example/c: connection refused"]
+    assert follow(unread)[0].failed.optional
+
+
+def test_a_cache_that_can_not_be_written_is_told():
+    progress, _, _ = follow(cache("exporting cache to registry", "denied"))
+    assert progress.cache_faults == ["exporting cache to registry: denied"]
