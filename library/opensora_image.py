@@ -391,6 +391,10 @@ class ImageTask:
             )
         return decision
 
+    @property
+    def _has_login(self) -> bool:
+        return bool(self._wish["registry"] and self._wish["registry_username"])
+
     def _client_configuration(self) -> str:
         stored = Path("~/.docker/config.json").expanduser()
         return login_configuration(
@@ -418,10 +422,10 @@ class ImageTask:
     def _act(self, engine: ImageEngine, decision: Decision, turn: Turn) -> None:
         with ExitStack() as stack:
             secrets: dict[str, str] = {}
-            if decision.action != "none" and (self._wish["registry_username"] or self._secrets):
+            if decision.action != "none" and (self._has_login or self._secrets):
                 folder = stack.enter_context(private_folder())
                 secrets = write_secrets(folder, self._secrets)
-                if self._wish["registry_username"]:
+                if self._has_login:
                     home = Path("~/.docker").expanduser()
                     write_client_configuration(folder, self._client_configuration(), home)
                     # The SDK and the client both look here.

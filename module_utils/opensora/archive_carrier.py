@@ -71,11 +71,11 @@ class ArchiveCarrier:
             f"umask 022; mkdir -p {place} && find {place} -maxdepth 1 -name {_PREFIX}'*' -mmin +{_STALE_MINUTES} "
             f"-exec rm -rf {{}} + && folder=$(mktemp -d {place}/{_PREFIX}XXXXXXXX) && chown {shlex.quote(user)} "
             '"$folder" && echo "$folder" && stat -f -c "%a %S" "$folder"'
-        ).split()
+        ).splitlines()
         try:
-            folder, blocks, size = lines[-3:]
-            return folder, int(blocks) * int(size)
-        except ValueError as error:
+            blocks, size = lines[-1].split()
+            return lines[-2].strip(), int(blocks) * int(size)
+        except (ValueError, IndexError) as error:
             raise TransferError(f"no folder could be made in {directory} on {self._host}: {lines}") from error
 
     def close_folder(self, folder: str) -> None:

@@ -104,11 +104,11 @@ def login_configuration(configuration: str, registry: str, username: str, passwo
 
     Args:
         configuration: The text that is there; empty when there is none.
-        registry: ``host[:port][/path]``.
+        registry: ``host[:port][/path]``; empty leaves the configuration as it is.
         username: Name; empty leaves the configuration as it is.
         password: Password or token.
     """
-    if not username:
+    if not username or not registry:
         return configuration
     try:
         stored: Any = json.loads(configuration or "{}")

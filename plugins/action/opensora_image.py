@@ -47,7 +47,11 @@ class ActionModule(ActionBase):
         try:
             return self._receive(arguments, variables)
         except NoRoomError as error:
-            return {"failed": True, "msg": str(error), "problems": [error.problem.as_dict()]}
+            return {
+                "failed": True,
+                "msg": f"{error}. {error.problem.next_action}",
+                "problems": [error.problem.as_dict()],
+            }
         except TransferError as error:
             return {"failed": True, "msg": f"The image could not be handed over: {error}"}
 

@@ -120,3 +120,25 @@ def test_driver_and_image(settings, requirement, codes):
 @pytest.mark.parametrize(("key", "keys", "missing"), [("a", ["a"], False), ("a", ["b"], True), ("", ["a"], True)])
 def test_missing(key, keys, missing):
     assert is_missing(key, keys) is missing
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("opensora_image_keep", 0),
+        ("opensora_image_cache_from", ["type=inline"]),
+        ("opensora_image_cache_to", ["type=s3,bucket=x"]),
+        ("opensora_image_build_secrets", {"a b": "value-that-is-secret"}),
+    ],
+)
+def test_values_of_the_build(settings, name, value):
+    problems = setting_problems({**settings, name: value})
+    assert [problem.code for problem in problems] == ["variable.invalid"]
+    assert name in problems[0].message
+    assert "value-that-is-secret" not in str(problems)
+
+
+def test_a_login_needs_its_registry(settings):
+    wanted = {**settings, "opensora_image_registry_username": "me"}
+    assert [problem.code for problem in setting_problems(wanted)] == ["variable.invalid"]
+    assert setting_problems({**wanted, "opensora_image_registry": "registry.example"}) == []
