@@ -105,6 +105,12 @@ options:
       - Archive of the image on the control node, as M(opensora_image_archive) returns it. It is brought to the host and
         loaded instead of a build.
     type: dict
+  digest:
+    description:
+      - Digest that another host has just pushed to the registry. An image of the same build key that has another one is
+        replaced by it. Empty takes any.
+    type: str
+    default: ""
   keep:
     description:
       - How many earlier images of this name to keep beside the provided one, at least 1. One in use always stays.
@@ -378,7 +384,8 @@ class ImageTask:
     def _decide(self, images: list[LocalImage], *, force: bool = True) -> Decision:
         force = force and self._wish["build"] == "always"
         archive = self._archive is not None
-        decision = decide(self._key, images, self._registry_name, None, force=force, archive=archive)
+        pinned = self._wish["digest"]
+        decision = decide(self._key, images, self._registry_name, None, force=force, archive=archive, pinned=pinned)
         if self._registry_name and decision.action in ("build", "push") and not force:
             # The registry is asked only when the host does not know the answer itself.
             decision = decide(self._key, images, self._registry_name, self._registry_digest())
@@ -438,7 +445,8 @@ class ImageTask:
             elif decision.action == "push" and decision.image:
                 engine.push(decision.image.id, self._name, self._key, self._reporter.say)
             elif decision.action == "pull":
-                engine.pull(self._name, self._registry_digest() or "", self._key, self._reporter.say)
+                digest = self._wish["digest"] or self._registry_digest() or ""
+                engine.pull(self._name, digest, self._key, self._reporter.say)
             elif decision.action == "receive" and self._archive:
                 self._load(engine, self._archive)
 
@@ -543,7 +551,7 @@ class ImageTask:
 
     def _provided(self, engine: ImageEngine, decision: Decision) -> LocalImage:
         """Return the image that the host has now."""
-        found = decide(self._key, engine.images(), self._registry_name, None)
+        found = decide(self._key, engine.images(), self._registry_name, None, pinned=self._wish["digest"])
         if found.image is None or found.action != "none":
             message = f"after the {decision.action} the host still has no image with build key {self._key}"
             self._fail("image", "image.not_provided", message, "Look at the log and at `docker images` on the host.")
@@ -677,6 +685,7 @@ def main() -> None:
             "proxies": {"type": "dict", "default": {}},
             "build": {"type": "str", "choices": ["missing", "never", "always"], "default": "missing"},
             "archive": {"type": "dict"},
+            "digest": {"type": "str", "default": ""},
             "keep": {"type": "int", "default": 2},
             "minimum_free_bytes": {"type": "int", "default": 0},
             "minimum_free_inodes": {"type": "int", "default": 0},

@@ -101,6 +101,7 @@ def decide(
     *,
     force: bool = False,
     archive: bool = False,
+    pinned: str = "",
 ) -> Decision:
     """Return what a host needs so that it has the image with this build key.
 
@@ -111,6 +112,7 @@ def decide(
         registry_digest: What the registry holds under the tag of this key; None when it holds nothing.
         force: Provide a new image even though one is there.
         archive: Whether another host's image was brought here as an archive.
+        pinned: Digest that the image has to have in the registry, as a host has just pushed it; empty for any.
     """
     if force:
         received = Decision("receive", "another host has built the image again")
@@ -118,9 +120,10 @@ def decide(
     # With a registry, an image that the registry is known to hold comes first: everyone shall run the same digest.
     having = [image for image in images if image.labels.get(BUILD_KEY_LABEL) == key]
     known = [image for image in having if not repository or image.digest_in(repository)]
+    known = [image for image in known if not pinned or image.digest_in(repository) == pinned]
     if known:
         return Decision("none", "the host has the image of this build key", known[0])
-    if registry_digest:
+    if registry_digest or pinned:
         return Decision("pull", "the registry has the image of this build key")
     if having:
         return Decision("push", "the host has the image of this build key and the registry has not", having[0])

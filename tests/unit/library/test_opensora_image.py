@@ -187,6 +187,14 @@ def test_the_registry_has_it(run, engine, registry):
     assert engine.calls == [("pull", "registry.example/site/opensora", DIGEST)]
 
 
+def test_what_was_built_again_elsewhere_replaces_what_is_here(run, engine, registry):
+    key, old = key_of(run), "sha256:" + "e" * 64
+    engine.listing = [LocalImage("sha256:2", 1, (f"registry.example/opensora@{old}",), {BUILD_KEY_LABEL: key})]
+    assert run(registry="registry.example", build="never")["action"] == "none"
+    result = run(registry="registry.example", build="never", digest=DIGEST)
+    assert (result["action"], result["digest"], result["id"]) == ("pull", DIGEST, ID)
+
+
 def test_an_interrupted_push_is_made_up_for(run, engine, registry):
     key = key_of(run)
     engine.listing = [LocalImage(ID, 1, (), {BUILD_KEY_LABEL: key})]

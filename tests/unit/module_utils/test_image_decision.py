@@ -84,6 +84,19 @@ def test_decision_with_an_archive(images, force, action):
     assert decide(KEY, images, "", None, force=force, archive=True).action == action
 
 
+@pytest.mark.parametrize(
+    ("images", "pinned", "action"),
+    [
+        ([image(KEY, REPOSITORY)], DIGEST, "none"),
+        ([image(KEY, REPOSITORY)], "sha256:" + "e" * 64, "pull"),
+        ([image(KEY)], DIGEST, "pull"),
+        ([], DIGEST, "pull"),
+    ],
+)
+def test_decision_with_a_digest_that_was_just_pushed(images, pinned, action):
+    assert decide(KEY, images, REPOSITORY, None, pinned=pinned).action == action
+
+
 def test_names_and_size_of_the_listing():
     listing = [{"Id": "sha256:1", "RepoTags": ["opensora:1", "<none>:<none>"], "RepoDigests": [], "Size": 7}]
     (found,) = local_images(listing)
