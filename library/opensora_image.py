@@ -499,12 +499,13 @@ class ImageTask:
         if status == 0:
             return
         step = progress.failed
-        lines = [*step.lines, step.error] if step else progress.messages
+        lines = [*step.lines, step.reason] if step else progress.messages
         cause = classify_failure(lines, progress.exit_code)
         title = step.title if step else ""
         message = failure_message(title, progress.exit_code, cause, lines, str(self._log))
         short = f"the build failed in '{title}': {cause.title}"
-        problem = Problem(cause.layer, f"build.{cause.code}", "error", short, cause.advice)
+        evidence = (cause.evidence,) if cause.evidence else ()
+        problem = Problem(cause.layer, f"build.{cause.code}", "error", short, cause.advice, evidence)
         self._module.fail_json(
             msg=message,
             problems=[problem.as_dict()],

@@ -25,6 +25,8 @@ _FRACTION = re.compile(r"\.\d+")
 _FLAGS = re.compile(r"^(?:--[a-z-]+(?:=\S+)?\s+)+")
 # A step of our Dockerfiles says what it is about by a shell command that does nothing: `: 'torch 2.4.0' && uv pip ...`.
 _SAID = re.compile(r"^: '(?P<title>[^']+)' && ")
+# BuildKit repeats the whole command, whose own words tell nothing about the failure.
+_COMMAND = re.compile(r'process ".*" did not complete successfully: ', re.DOTALL)
 _EXIT_CODE = re.compile(r"exit code: (\d+)")
 
 State = Literal["started", "done", "cached", "failed"]
@@ -60,6 +62,11 @@ class Step:
     def optional(self) -> bool:
         """Whether the build goes on without the step: a cache that can't be read or written."""
         return self.name.startswith(("importing cache manifest", "exporting cache"))
+
+    @property
+    def reason(self) -> str:
+        """Why the step failed, without its command; empty when it did not."""
+        return _COMMAND.sub("", self.error)
 
     @property
     def title(self) -> str:

@@ -160,6 +160,7 @@ def test_a_failed_build_says_where_why_and_what_next(run, engine, tmp_path, monk
     assert "the disk is full" in result["msg"]
     assert result["cause"]["code"] == "disk_full"
     assert result["problems"][0]["layer"] == "disk"
+    assert result["problems"][0]["evidence"] == ["ERROR: failed to solve: no space left on device"]
     assert result["log"].startswith(str(tmp_path / "logs/build-"))
 
 
@@ -497,3 +498,14 @@ def test_diff_names_exactly_the_inputs_that_changed(run_module, engine, tmp_path
     assert result["changed"] == bool(names)
     shown = result["diff"]["before"] + result["diff"]["after"]
     assert {line.split(": ")[0] for line in shown.splitlines()} == set(names)
+
+
+def test_words_of_the_command_are_no_cause(run, engine, tmp_path, monkeypatch):
+    error = 'process "/bin/sh -c make || echo no space left on device" did not complete successfully: exit code: 2'
+    vertex = {"digest": "a", "name": "[1/1] RUN make", "started": "2026-01-01T00:00:00Z", "error": error}
+    (tmp_path / "vertex").write_text(json.dumps({"vertexes": [{**vertex, "completed": "2026-01-01T00:00:01Z"}]}) + "\n")
+    docker(tmp_path, monkeypatch, f"cat {tmp_path}/vertex >&2; exit 1")
+    result = run()
+    assert result["cause"]["code"] == "unknown"
+    assert "(exit code 2)" in result["msg"]
+    assert "no space" not in result["msg"]
