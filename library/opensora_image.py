@@ -356,7 +356,7 @@ class ImageTask:
             if self._module.check_mode:
                 self._exit(Decision("build", f"a host without a usable engine builds ({error})"), [], started)
             self._fail("engine", "engine.unreachable", str(error), "Run playbooks/engine.yml for this host.")
-        images = engine.images()
+        images = self._images(engine)
         decision = self._decide(images)
         if decision.action == "none":
             self._exit(decision, images, started)
@@ -367,7 +367,7 @@ class ImageTask:
         try:
             with exclusive(Path(wish["directory"]) / "build.lock", self._deadline, self._reporter) as turn:
                 # Another run may have provided the image while this one waited.
-                before, images = {image.id for image in images}, engine.images()
+                before, images = {image.id for image in images}, self._images(engine)
                 is_new = any(
                     image.id not in before and image.labels.get(BUILD_KEY_LABEL) == self._key for image in images
                 )
@@ -397,6 +397,9 @@ class ImageTask:
                 "Look at the host that builds; when it is done, run again.",
             )
         return decision
+
+    def _images(self, engine: ImageEngine) -> list[LocalImage]:
+        return engine.images(f"{self._name}:{self._key}")
 
     @property
     def _has_login(self) -> bool:
@@ -440,7 +443,9 @@ class ImageTask:
             if decision.action == "build":
                 self._build(engine, turn, secrets)
                 if self._registry_name:
-                    built = next(image for image in engine.images() if image.labels.get(BUILD_KEY_LABEL) == self._key)
+                    built = next(
+                        image for image in self._images(engine) if image.labels.get(BUILD_KEY_LABEL) == self._key
+                    )
                     engine.push(built.id, self._name, self._key, self._reporter.say)
             elif decision.action == "push" and decision.image:
                 engine.push(decision.image.id, self._name, self._key, self._reporter.say)
@@ -453,7 +458,7 @@ class ImageTask:
     def _load(self, engine: ImageEngine, archive: ImageArchive) -> None:
         """Load the archive, and give the image its name when it is known to be the right one."""
         self._check_disk(engine.data_root, archive.image_bytes, 0)
-        before = {image.id for image in engine.images()}
+        before = {image.id for image in self._images(engine)}
         progress = TransferProgress("load")
 
         def counted() -> Iterator[bytes]:
@@ -467,7 +472,7 @@ class ImageTask:
 
         engine.load(counted())
         # The ID is the engine's own: another kind of image store names the same image in another way.
-        having = [image for image in engine.images() if image.labels.get(BUILD_KEY_LABEL) == self._key]
+        having = [image for image in self._images(engine) if image.labels.get(BUILD_KEY_LABEL) == self._key]
         faults = {
             image.id: loading_fault(archive, image.id, engine.layers(image.id), engine.image_store) for image in having
         }
@@ -552,7 +557,7 @@ class ImageTask:
 
     def _provided(self, engine: ImageEngine, decision: Decision) -> LocalImage:
         """Return the image that the host has now."""
-        found = decide(self._key, engine.images(), self._registry_name, None, pinned=self._wish["digest"])
+        found = decide(self._key, self._images(engine), self._registry_name, None, pinned=self._wish["digest"])
         if found.image is None or found.action != "none":
             message = f"after the {decision.action} the host still has no image with build key {self._key}"
             self._fail("image", "image.not_provided", message, "Look at the log and at `docker images` on the host.")
@@ -562,7 +567,7 @@ class ImageTask:
         """Remove what is too much; what can't be removed is no reason to fail."""
         removed = []
         too_many = removable_images(
-            engine.images(),
+            self._images(engine),
             self._name,
             self._key,
             used=engine.used_images(),

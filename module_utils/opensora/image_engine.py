@@ -17,6 +17,7 @@ except ImportError:  # a host that has not been set up yet, in check mode
     HAS_DOCKER_SDK = False
 
 from ansible.module_utils.opensora.build_key import BUILD_KEY_LABEL
+from ansible.module_utils.opensora.buildx_progress import timestamp
 from ansible.module_utils.opensora.image_decision import ImageStore, LocalImage, local_images
 from ansible.module_utils.opensora.image_transfer import TransferError, follow_transfer
 
@@ -74,9 +75,23 @@ class ImageEngine:
         """Return the digests of the unpacked layers of an image."""
         return [str(digest) for digest in self._api.inspect_image(image)["RootFS"].get("Layers") or []]
 
-    def images(self) -> list[LocalImage]:
-        """Return the images of this project, newest first."""
-        return local_images(self._api.images(filters={"label": [BUILD_KEY_LABEL]}))
+    def images(self, name: str = "") -> list[LocalImage]:
+        """Return the images of this project, newest first.
+
+        Args:
+            name: A name to ask for by itself. Containerd's image store leaves images out of its list whose layers it
+                has unpacked from another image and so never fetched.
+        """
+        listing = list(self._api.images(filters={"label": [BUILD_KEY_LABEL]}))
+        if name:
+            try:
+                asked = self._api.inspect_image(name)
+            except docker.errors.NotFound:
+                asked = {}
+            labels = (asked.get("Config") or {}).get("Labels") or {}
+            if BUILD_KEY_LABEL in labels and asked["Id"] not in [entry["Id"] for entry in listing]:
+                listing.append({**asked, "Labels": labels, "Created": timestamp(str(asked["Created"]))})
+        return local_images(listing)
 
     def save(self, image: str) -> Iterator[bytes]:
         """Yield an image as the engine writes it, without any name.

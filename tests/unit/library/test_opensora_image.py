@@ -31,7 +31,7 @@ class FakeEngine:
         self.used = set()
         self.layers_of = {}
 
-    def images(self):
+    def images(self, _name=""):
         return list(self.listing)
 
     def used_images(self):
@@ -135,7 +135,7 @@ def test_check_mode_on_a_host_without_engine_predicts(run, monkeypatch):
 def test_a_build_reads_again_what_it_made(run, engine, tmp_path, monkeypatch):
     key = key_of(run)
     docker(tmp_path, monkeypatch, 'echo "$@" > "$(dirname "$0")/arguments"')
-    engine.images = lambda: (
+    engine.images = lambda *_: (
         [LocalImage(ID, 1, (), {BUILD_KEY_LABEL: key})] if (tmp_path / "bin/arguments").exists() else []
     )
     result = run(build_arguments={}, effort_arguments={"MAX_JOBS": 2}, proxies={"http_proxy": "http://u:p@x:1"})
@@ -296,7 +296,7 @@ def builds(engine, tmp_path, monkeypatch, key):
     docker(tmp_path, monkeypatch, 'echo "$@" >> "$(dirname "$0")/arguments"; env > "$(dirname "$0")/environment"')
     listing = engine.listing
     made = LocalImage(ID, 99, (), {BUILD_KEY_LABEL: key}, (f"opensora:{key}",))
-    engine.images = lambda: [made, *listing] if (tmp_path / "bin/arguments").exists() else list(listing)
+    engine.images = lambda *_: [made, *listing] if (tmp_path / "bin/arguments").exists() else list(listing)
 
 
 def test_older_images_go_and_are_told_before(run, engine, tmp_path, monkeypatch):
@@ -383,7 +383,7 @@ def test_secrets_reach_the_builder_by_file_alone(run, engine, registry, tmp_path
     builds(engine, tmp_path, monkeypatch, key)
     images = engine.images
     pushed = LocalImage(ID, 99, (f"registry.example/site/opensora@{DIGEST}",), {BUILD_KEY_LABEL: key})
-    engine.push = lambda *_: setattr(engine, "images", lambda: [pushed, *images()])
+    engine.push = lambda *_: setattr(engine, "images", lambda *_: [pushed, *images()])
     command = tmp_path / "bin" / "docker"
     copies = f'cp -a "$DOCKER_CONFIG" {tmp_path}/copy; echo "step says planted-secret-1" >&2'
     command.write_text(command.read_text() + f"{copies}\n")

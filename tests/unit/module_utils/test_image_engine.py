@@ -42,7 +42,17 @@ class Api:
         return [{"ImageID": "sha256:1"}, {"ImageID": "sha256:2"}]
 
     def inspect_image(self, image):
-        return {"RootFS": {"Layers": ["sha256:l"]}}
+        if image == "absent:1":
+            raise docker.errors.ImageNotFound("no such image")
+        labels = {BUILD_KEY_LABEL: "k"} if image == "hidden:1" else {}
+        ids = {"a:1": "sha256:1"}
+        return {
+            "Id": ids.get(image, "sha256:9"),
+            "Created": "2026-01-01T00:00:00.5Z",
+            "Config": {"Labels": labels},
+            "RepoTags": [image],
+            "RootFS": {"Layers": ["sha256:l"]},
+        }
 
     def remove_image(self, name):
         if self.fault:
@@ -114,3 +124,21 @@ def test_loading_that_fails(engine, message):
 def test_loading(engine):
     engine._api.messages = [{"stream": "Loaded image ID: sha256:1"}]
     engine.load([b"tar"])
+
+
+@pytest.mark.parametrize(
+    ("name", "ids"),
+    [
+        ("", ["sha256:1"]),
+        ("a:1", ["sha256:1"]),
+        ("absent:1", ["sha256:1"]),
+        ("foreign:1", ["sha256:1"]),
+        # Not in the engine's list, although it is there.
+        ("hidden:1", ["sha256:9", "sha256:1"]),
+    ],
+)
+def test_an_image_that_is_asked_for_by_name(engine, name, ids):
+    found = engine.images(name)
+    assert [image.id for image in found] == ids
+    if name == "hidden:1":
+        assert (found[0].tags, found[0].created) == (("hidden:1",), 1767225600)
