@@ -54,6 +54,18 @@ options:
     description: Proxies C(http_proxy), C(https_proxy) and C(no_proxy).
     type: dict
     default: {}
+  registry:
+    description: Registry of the site, C(host[:port][/path]), that O(registry_username) is a login for.
+    type: str
+    default: ""
+  registry_username:
+    description: Name for that registry. Empty takes the login that the user has on the host, if any.
+    type: str
+    default: ""
+  registry_password:
+    description: Password or token for that registry.
+    type: str
+    default: ""
   platform:
     description: Platform of the images.
     type: str
@@ -129,6 +141,7 @@ from ansible.module_utils.opensora.build_key import BUILD_KEY_LABEL
 from ansible.module_utils.opensora.engine_socket import labelled_images
 from ansible.module_utils.opensora.git_remote import GitRemote, GitRemoteError, ReferenceMissingError, is_full_commit
 from ansible.module_utils.opensora.image_reference import parse_image_reference
+from ansible.module_utils.opensora.private_folder import login_configuration
 from ansible.module_utils.opensora.problems import Problem, invalid_value
 from ansible.module_utils.opensora.registry_client import RegistryClient, RegistryError
 from ansible.module_utils.opensora.web_access import UnreachableError, WebAccess, use_proxies
@@ -237,6 +250,9 @@ def main() -> None:
             },
             "ca_certificates": {"type": "list", "elements": "str", "default": []},
             "proxies": {"type": "dict", "default": {}},
+            "registry": {"type": "str", "default": ""},
+            "registry_username": {"type": "str", "default": ""},
+            "registry_password": {"type": "str", "default": "", "no_log": True},
             "platform": {"type": "str", "default": "linux/amd64"},
             "docker_host": {"type": "str", "default": "unix:///var/run/docker.sock"},
             "build_key": {"type": "str", "default": "", "no_log": False},
@@ -254,8 +270,14 @@ def main() -> None:
         web = WebAccess(wish["ca_certificates"], wish["timeout"])
     except (OSError, ValueError) as error:
         module.fail_json(msg=f"ca_certificates can't be used: {error}")
-    login = Path("~/.docker/config.json").expanduser()
-    client = RegistryClient(web, login.read_text(encoding="utf-8") if login.is_file() else "")
+    stored = Path("~/.docker/config.json").expanduser()
+    configuration = login_configuration(
+        stored.read_text(encoding="utf-8") if stored.is_file() else "",
+        wish["registry"],
+        wish["registry_username"],
+        wish["registry_password"],
+    )
+    client = RegistryClient(web, configuration)
     with ThreadPoolExecutor(max_workers=8) as pool:
         git = {entry["name"]: pool.submit(look_up_git, web, entry, asking) for entry in wish["git"]}
         bases = {

@@ -38,7 +38,7 @@ class FailureCause:
         """The layer that is broken."""
         if self.code == "disk_full":
             return "disk"
-        if self.code in ("network", "certificate"):
+        if self.code in ("network", "certificate", "rate_limited"):
             return "network"
         return "engine" if self.code in ("builder", "engine_lost") else "image"
 
@@ -68,7 +68,7 @@ _RULES: tuple[tuple[str, str, str, str], ...] = (
         (
             r"killed signal terminated program|died due to signal 9|signal: killed|exit code: 137\b"
             r"|\boom-?kill|out of memory: killed|^\s*killed\s*$|virtual memory exhausted|\bstd::bad_alloc\b"
-            r"|cannot allocate memory"
+            r"|cannot allocate memory|\(SIGKILL\)|\b\d+ killed\b|exit status:? (?:137|-9)\b"
         ),
     ),
     (
@@ -77,7 +77,7 @@ _RULES: tuple[tuple[str, str, str, str], ...] = (
         "Take the file from the source it was locked against, or lock again after checking what changed.",
         (
             r"hash mismatch for|do not match the hashes|hash sum mismatch|expected sha256|failed to verify hash"
-            r"|unexpected digest|failed size validation"
+            r"|unexpected digest|failed size validation|hashes do not match"
         ),
     ),
     (
@@ -90,7 +90,19 @@ _RULES: tuple[tuple[str, str, str, str], ...] = (
         "cuda_mismatch",
         "the compiler's CUDA is not the one that PyTorch was built with",
         "Choose a base image whose CUDA version fits the PyTorch index, or a prebuilt wheel.",
-        r"detected CUDA version .* mismatches",
+        r"detected CUDA version .* mismatches|torch \S+ is built for CUDA",
+    ),
+    (
+        "abi_mismatch",
+        "a compiled package was built for another PyTorch or C++ library",
+        "Build it from source against the installed PyTorch, or take a wheel for this PyTorch, CUDA and C++ ABI.",
+        r"undefined symbol: _Z|version `(?:GLIBC|GLIBCXX|CXXABI)_[0-9.]+' not found",
+    ),
+    (
+        "compiler_unsupported",
+        "the CUDA compiler does not work with this C++ compiler",
+        "Take a base image whose distribution fits its CUDA version.",
+        r"unsupported GNU version|unsupported clang version",
     ),
     (
         "unsupported_architecture",
@@ -104,7 +116,57 @@ _RULES: tuple[tuple[str, str, str, str], ...] = (
         "Use a -devel base image, or prebuilt wheels.",
         (
             r"CUDA_HOME environment variable is not set|nvcc was not found|nvcc: (?:command )?not found"
-            r"|could not find .?nvcc|No such file or directory: '\S*nvcc'"
+            r"|could not find .?nvcc|No such file or directory: '\S*nvcc'|No CMAKE_CUDA_COMPILER could be found"
+            r"|failed to find nvcc"
+        ),
+    ),
+    (
+        "missing_tool",
+        "a compiler, a build tool, a header or a library is missing in the stage",
+        "Add the package that has it to opensora_image_build_packages (or opensora_image_runtime_packages at the end).",
+        (
+            r"fatal error: \S+\.h(?:pp|h)?: No such file or directory|fatal error: '\S+\.h(?:pp)?' file not found"
+            r"|cannot find -l\w+|was not found in the pkg-config search path|^(?!--).*could not find \w+ \(missing"
+            r"|command '\S*(?:gcc|g\+\+|cc|c\+\+|clang)' failed: no such file"
+            r"|unable to execute '\S+': no such file|No CMAKE_CXX?_COMPILER could be found"
+            r"|No such file or directory: '(?:ninja|cmake|git|gcc|g\+\+|make|cc|c\+\+)'"
+            r"|\b(?:gcc|g\+\+|cc|make|cmake|ninja|git|curl|wget): (?:(?:command )?not found|No such file or directory)"
+        ),
+    ),
+    (
+        "python_mismatch",
+        "a package is not for this Python or this processor",
+        "Choose opensora_image_python_version, the wheel and the lock for the same Python.",
+        (
+            r"requires a different Python|is not a supported wheel on this platform"
+            r"|current Python version \(\S+\) does not satisfy|but you're using CPython"
+        ),
+    ),
+    (
+        "externally_managed",
+        "a step installs into the distribution's Python, which refuses that",
+        "Install into a virtual environment in your Dockerfile.",
+        r"externally-managed-environment",
+    ),
+    (
+        "platform",
+        "an image or a program is for another processor",
+        "Set opensora_image_platform to what the host is, and take base images that exist for it.",
+        r"exec format error|no match for platform in manifest",
+    ),
+    (
+        "secret_missing",
+        "a step needs a secret that the build was not given",
+        "Add the id that the message names to opensora_image_build_secrets.",
+        r"secret \S+: not found|could not find secret",
+    ),
+    (
+        "context_missing",
+        "the Dockerfile reads a file that is not in the build context",
+        "Add it to opensora_image_context_files, or correct its name.",
+        (
+            r"failed to (?:compute cache key|calculate checksum of ref)\b.*not found|copy failed: file not found"
+            r"|^error: .*\"/[^\"]*\": not found"
         ),
     ),
     (
@@ -120,16 +182,38 @@ _RULES: tuple[tuple[str, str, str, str], ...] = (
         (
             r"certificate signed by unknown authority|certificate verify failed|server certificate verification failed"
             r"|invalid peer certificate|self[- ]signed certificate|certificate verification failed"
-            r"|unable to get local issuer certificate"
+            r"|unable to get local issuer certificate|certificate has expired|certificate is not yet valid"
+            r"|x509: certificate is valid for"
         ),
+    ),
+    (
+        "package_signature",
+        "a package repository's signature can't be verified",
+        "Check the repository's key in the base image, the mirror that copies it, and the clock of the host.",
+        (
+            r"NO_PUBKEY|EXPKEYSIG|signatures couldn't be verified|signatures were invalid|repository '.*' is not signed"
+            r"|release file for \S+ (?:is not valid yet|is expired)|at least one invalid signature"
+        ),
+    ),
+    (
+        "rate_limited",
+        "a server limits how often it may be asked",
+        "Wait, log in (opensora_image_registry_username, or the secret netrc), or use a mirror of the site.",
+        r"\b429\b.*too many requests|toomanyrequests|too many requests.*\b429\b|pull rate limit|error: 429\b",
     ),
     (
         "access_denied",
         "a server refused access",
-        "Check the address, and the login of root on the host (`docker login`) where the registry wants one.",
+        (
+            "Check the address, and the login: opensora_image_registry_username for a registry, the secret netrc of "
+            "opensora_image_build_secrets for git, mirrors and indexes."
+        ),
         (
             r"pull access denied|insufficient_scope|authentication required|denied: requested access"
-            r"|\b40[13] (?:forbidden|unauthorized)|authorization failed"
+            r"|\b40[13]:?\s+(?:client error: )?(?:forbidden|unauthorized)|authorization failed"
+            r"|no basic auth credentials"
+            r"|failed to authorize|could not read (?:username|password) for|authentication failed for"
+            r"|requested URL returned error: 40[13]|client error \(40[13]|unauthorized: |access denied"
         ),
     ),
     (
@@ -139,7 +223,14 @@ _RULES: tuple[tuple[str, str, str, str], ...] = (
         (
             r"not our ref|couldn'?t find remote ref|remote branch \S+ not found|manifest unknown"
             r"|failed to resolve source metadata .*not found|manifest for \S+ not found"
+            r"|repository not found|repository '\S+' not found|reference is not a tree"
         ),
+    ),
+    (
+        "download_missing",
+        "a server does not have a file that was asked for",
+        "Check the address; a mirror may be in the middle of an update, and a vendor may have removed the file.",
+        r"\b404:?\s+(?:client error: )?not found|client error \(404|requested URL returned error: 404",
     ),
     (
         "network",
@@ -151,7 +242,11 @@ _RULES: tuple[tuple[str, str, str, str], ...] = (
             r"|connection refused|connection timed out|connection reset|network is unreachable|no route to host"
             r"|i/o timeout|handshake timeout|tls handshake|unable to connect to|error sending request|failed to fetch"
             r"|read timed out|operation timed out|max retries exceeded|dns error|bad gateway|gateway time-?out"
-            r"|service unavailable"
+            r"|service unavailable|internal server error|server error \(50\d|requested URL returned error: 50\d"
+            r"|gnutls_handshake\(\) failed|tls connect error|ssl_error_syscall|unexpected eof|RPC failed; curl"
+            r"|early eof"
+            r"|remote end hung up|server misbehaving|incompleteread|context deadline exceeded|timed out after \d+ m"
+            r"|request timed out|operation too slow|could not connect to"
         ),
     ),
     (
@@ -170,7 +265,7 @@ _RULES: tuple[tuple[str, str, str, str], ...] = (
         "The lines above name the two sides; change one of the pins and lock again.",
         (
             r"ResolutionImpossible|no solution found when resolving|conflicting dependencies"
-            r"|requirements are unsatisfiable|unmet dependencies"
+            r"|requirements are unsatisfiable|unmet dependencies|you have held broken packages"
         ),
     ),
     (

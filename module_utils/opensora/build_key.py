@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import PurePosixPath
 
 BUILD_KEY_LABEL = "org.opensora-site.build-key"
@@ -49,6 +49,7 @@ def build_inputs(
     revision: str,
     target: str,
     platform: str,
+    build_secrets: Collection[str] = (),
 ) -> dict[str, str]:
     """Return everything that decides what a build gives, by name.
 
@@ -62,11 +63,14 @@ def build_inputs(
         revision: Commit of the application.
         target: Stage to build; empty for the last.
         platform: Such as ``linux/amd64``.
+        build_secrets: Ids of the secrets that steps may read. Their values are none of it: a new password gives the
+            same image.
     """
     inputs = {"dockerfile": digest_of(dockerfile), "platform": platform, "revision": revision, "target": target}
     inputs.update({f"context/{path}": digest_of(text) for path, text in context.items()})
     inputs.update({f"build-argument/{name}": value for name, value in build_arguments.items()})
     inputs.update({f"base-image/{name}": digest for name, digest in base_images.items()})
+    inputs.update({f"build-secret/{name}": "id only" for name in build_secrets})
     return dict(sorted(inputs.items()))
 
 

@@ -4,26 +4,34 @@
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import json
 import os
 import queue
 import shlex
 import shutil
+import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from ansible.module_utils.opensora.build_cache import export_argument
 from ansible.module_utils.opensora.buildx_progress import BuildProgress, Event
+from ansible.module_utils.opensora.private_folder import hide
 
 # A running step is shown again after this many seconds, so that a long one is seen to live.
 HEARTBEAT_SECONDS = 20.0
 _POLL_SECONDS = 2.0
 _GRACE_SECONDS = 20.0
+_PR_SET_PDEATHSIG = 1
+# Loaded before a process is split: its child may not load anything.
+_LIBC = ctypes.CDLL(None)
 
 
 class BuildTimeoutError(Exception):
@@ -35,16 +43,31 @@ class Reporter:
 
     Args:
         path: File to append to; None keeps silent.
+        hidden: Words that no line may show.
     """
 
-    def __init__(self, path: str | None) -> None:
-        self._path = Path(path) if path else None
+    def __init__(self, path: str | None, hidden: Collection[str] = ()) -> None:
+        self._paths = [Path(path)] if path else []
+        self._hidden = hidden
+
+    def also(self, path: Path) -> None:
+        """Write to another file as well, which is emptied first: the journal that a waiting run reads."""
+        path.write_text("", encoding="utf-8")
+        path.chmod(0o644)
+        self._paths.append(path)
 
     def say(self, line: str, **details: Any) -> None:
         """Append one line of text with details."""
-        if self._path:
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps({"line": line, **details}) + "\n")
+        # Before they are made JSON, which would write some characters of a word in another way.
+        shown = {name: self.hide(value) if isinstance(value, str) else value for name, value in details.items()}
+        text = json.dumps({**shown, "line": self.hide(line)}) + "\n"
+        for path in self._paths:
+            with path.open("a", encoding="utf-8") as file:
+                file.write(text)
+
+    def hide(self, text: str) -> str:
+        """Return a text without the words that no line may show."""
+        return hide(text, self._hidden)
 
     def event(self, event: Event) -> None:
         """Append an event of a build."""
@@ -62,6 +85,10 @@ def buildx_arguments(
     build_arguments: Mapping[str, str],
     inherited_arguments: Sequence[str],
     metadata_file: str,
+    secrets: Mapping[str, str] | None = None,
+    cache_from: Sequence[str] = (),
+    cache_to: Sequence[str] = (),
+    use_cache: bool = True,
 ) -> list[str]:
     """Return the command line of a build.
 
@@ -76,6 +103,10 @@ def buildx_arguments(
         inherited_arguments: Names of build arguments whose values come from the environment, where no process list
             shows them.
         metadata_file: Where the builder writes what it made.
+        secrets: Path of the file of each secret by its id.
+        cache_from: Where cached steps are taken from.
+        cache_to: Where steps are put.
+        use_cache: Whether a step that the builder still has may stand for the step itself.
     """
     command = [docker, "buildx", "build", "--builder", "default", "--progress", "rawjson", "--load"]
     # Attestations would give the same content another digest at every build.
@@ -83,6 +114,14 @@ def buildx_arguments(
     command += ["--metadata-file", metadata_file, "--file", f"{context}/Dockerfile"]
     if target:
         command += ["--target", target]
+    if not use_cache:
+        command.append("--no-cache")
+    for entry in cache_from:
+        command += ["--cache-from", entry]
+    for entry in cache_to:
+        command += ["--cache-to", export_argument(entry)]
+    for name, path in sorted((secrets or {}).items()):
+        command += ["--secret", f"id={name},src={path}"]
     for name, value in sorted(labels.items()):
         command += ["--label", f"{name}={value}"]
     for name, value in sorted(build_arguments.items()):
@@ -108,9 +147,25 @@ def write_context(folder: Path, dockerfile: str, files: Mapping[str, str]) -> No
         path.chmod(0o644)
 
 
+@dataclass
+class Turn:
+    """The right to change the images of a host, which one run has at a time.
+
+    Attributes:
+        file: The lock. A process that inherits it keeps the right until it has ended.
+        waited: Whether another run had the right first.
+    """
+
+    file: int
+    waited: bool
+
+
 @contextmanager
-def exclusive(path: Path, deadline: float, reporter: Reporter) -> Iterator[None]:
+def exclusive(path: Path, deadline: float, reporter: Reporter) -> Iterator[Turn]:
     """Hold a lock, so that two builds never run at once on a host; another one is waited for.
+
+    What the other one does is shown meanwhile, from the journal that stands beside the lock. The kernel takes the lock
+    back from a process that ends in any way, so it can't be left over.
 
     Args:
         path: Lock file.
@@ -121,8 +176,9 @@ def exclusive(path: Path, deadline: float, reporter: Reporter) -> Iterator[None]
         BuildTimeoutError: The other build took too long.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    journal = path.with_suffix(".progress")
     with path.open("a+", encoding="utf-8") as file:
-        waiting = False
+        waited, seen = False, 0
         while True:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -130,22 +186,36 @@ def exclusive(path: Path, deadline: float, reporter: Reporter) -> Iterator[None]
             except BlockingIOError:
                 file.seek(0)
                 holder = file.read().strip() or "unknown"
-                if not waiting:
+                if not waited:
                     reporter.say(f"waiting for another build on this host (process {holder})")
-                waiting = True
+                lines, seen = _new_lines(journal, seen)
+                # At first only where the other one is now, then every step of it.
+                for line in lines if waited else lines[-1:]:
+                    reporter.say(f"the other build: {line}")
+                waited = True
                 if time.monotonic() > deadline:
                     raise BuildTimeoutError(f"another build (process {holder}) holds {path}") from None
                 time.sleep(_POLL_SECONDS)
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
-        yield
+        reporter.also(journal)
+        yield Turn(file.fileno(), waited)
 
 
 def run_build(
-    command: Sequence[str], environment: Mapping[str, str], log: Path, deadline: float, reporter: Reporter
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    log: Path,
+    deadline: float,
+    reporter: Reporter,
+    *,
+    turn: Turn | None = None,
 ) -> tuple[int, BuildProgress]:
     """Run a build and return its exit status and all that is known of its steps.
+
+    A build ends with the run that started it: on an error, a signal, and by the kernel where the run itself is killed.
+    Until its processes are gone they keep the turn, so the next run does not start beside them.
 
     Args:
         command: See buildx_arguments().
@@ -153,6 +223,7 @@ def run_build(
         log: File that gets everything that steps print.
         deadline: Monotonic time at which the build is ended.
         reporter: Is told about steps.
+        turn: The lock that the build holds on to.
 
     Raises:
         BuildTimeoutError: The build took too long; it was ended.
@@ -170,21 +241,25 @@ def run_build(
             stderr=subprocess.PIPE,
             text=True,
             errors="replace",
+            pass_fds=[turn.file] if turn else [],
+            preexec_fn=_end_with_parent,  # noqa: PLW1509 (no thread has been started yet)
         )
-        lines: queue.Queue[str | None] = queue.Queue()
-        threading.Thread(target=_read, args=(process.stderr, lines), daemon=True).start()
-        while True:
-            try:
-                line = lines.get(timeout=_POLL_SECONDS)
-            except queue.Empty:
-                line = ""
-            if line is None:
-                break
-            watcher.take(line)
-            if time.monotonic() > deadline:
-                _end(process)
-                raise BuildTimeoutError("the build took longer than allowed; finished steps stay in the cache")
-        return process.wait(), watcher.progress
+        try:
+            lines: queue.Queue[str | None] = queue.Queue()
+            threading.Thread(target=_read, args=(process.stderr, lines), daemon=True).start()
+            while True:
+                try:
+                    line = lines.get(timeout=_POLL_SECONDS)
+                except queue.Empty:
+                    line = ""
+                if line is None:
+                    break
+                watcher.take(line)
+                if time.monotonic() > deadline:
+                    raise BuildTimeoutError("the build took longer than allowed; finished steps stay in the cache")
+            return process.wait(), watcher.progress
+        finally:
+            _end(process)
 
 
 class _Watcher:
@@ -203,7 +278,7 @@ class _Watcher:
             if isinstance(item, Event):
                 self._event(item)
             else:
-                self._log.write(item + "\n")
+                self._log.write(self._reporter.hide(item) + "\n")
         self._log.flush()
         if time.monotonic() - self._shown >= HEARTBEAT_SECONDS:
             for event in self.progress.running(time.time())[:1]:
@@ -226,9 +301,31 @@ def _read(stream: IO[str], lines: queue.Queue[str | None]) -> None:
     lines.put(None)
 
 
+def _new_lines(journal: Path, seen: int) -> tuple[list[str], int]:
+    """Return the whole lines that a journal got since it had this length, and its length now."""
+    try:
+        data = journal.read_bytes()
+    except OSError:
+        return [], seen
+    # A shorter one was begun anew.
+    fresh = data[seen if seen <= len(data) else 0 :]
+    whole = fresh[: fresh.rfind(b"\n") + 1]
+    lines = [str(json.loads(line)["line"]) for line in whole.splitlines()]
+    return lines, len(data) - len(fresh) + len(whole)
+
+
+def _end_with_parent() -> None:
+    """Have the kernel end this process when its parent is gone."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
 def _end(process: subprocess.Popen[str]) -> None:
+    """End a process that still runs, and wait for it."""
+    if process.poll() is not None:
+        return
     process.terminate()
     try:
         process.wait(_GRACE_SECONDS)
     except subprocess.TimeoutExpired:
         process.kill()
+        process.wait()

@@ -25,6 +25,8 @@ _FRACTION = re.compile(r"\.\d+")
 _FLAGS = re.compile(r"^(?:--[a-z-]+(?:=\S+)?\s+)+")
 # A step of our Dockerfiles says what it is about by a shell command that does nothing: `: 'torch 2.4.0' && uv pip ...`.
 _SAID = re.compile(r"^: '(?P<title>[^']+)' && ")
+# BuildKit repeats the whole command, whose own words tell nothing about the failure.
+_COMMAND = re.compile(r'process ".*" did not complete successfully: ', re.DOTALL)
 _EXIT_CODE = re.compile(r"exit code: (\d+)")
 
 State = Literal["started", "done", "cached", "failed"]
@@ -55,6 +57,16 @@ class Step:
     def internal(self) -> bool:
         """Whether the step is BuildKit's own housekeeping, which nobody waits for."""
         return self.name.startswith("[internal]")
+
+    @property
+    def optional(self) -> bool:
+        """Whether the build goes on without the step: a cache that can't be read or written."""
+        return self.name.startswith(("importing cache manifest", "exporting cache"))
+
+    @property
+    def reason(self) -> str:
+        """Why the step failed, without its command; empty when it did not."""
+        return _COMMAND.sub("", self.error)
 
     @property
     def title(self) -> str:
@@ -184,10 +196,19 @@ class BuildProgress:
 
     @property
     def failed(self) -> Step | None:
-        """The step that failed first, or None. Steps that were cancelled because of it don't count."""
+        """The step that failed first, or None. Steps that were cancelled because of it don't count.
+
+        A cache that could not be read counts only where nothing else failed.
+        """
         failures = [step for step in self.steps.values() if step.error]
         own = [step for step in failures if "context canceled" not in step.error]
-        return next(iter(own or failures), None)
+        needed = [step for step in own if not step.optional]
+        return next(iter(needed or own or failures), None)
+
+    @property
+    def cache_faults(self) -> list[str]:
+        """Why caches could not be read or written, one line each."""
+        return [f"{step.name}: {step.error}" for step in self.steps.values() if step.optional and step.error]
 
     @property
     def exit_code(self) -> int | None:

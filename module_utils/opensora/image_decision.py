@@ -1,21 +1,21 @@
 # Copyright: (c) 2026, the opensora-site authors
 # SPDX-License-Identifier: MIT
-"""Decide what a host needs so that it has the image: nothing, a push, a pull or a build."""
+"""Decide what a host needs so that it has the image, which host provides it for others, and which images go."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from ansible.module_utils.opensora.build_key import BUILD_KEY_LABEL, INPUTS_LABEL
 from ansible.module_utils.opensora.image_reference import parse_image_reference
 
-Action = Literal["none", "push", "pull", "build"]
-
-# The image that is wanted, and the one to go back to.
-MINIMUM_KEPT = 2
+Action = Literal["none", "push", "pull", "receive", "build"]
+Task = Literal["none", "build", "pull", "receive"]
+# How an engine keeps images: in its own storage driver, or in containerd.
+ImageStore = Literal["classic", "containerd"]
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,8 @@ class LocalImage:
         created: Seconds since 1970.
         repository_digests: ``name@sha256:...`` for each registry that the engine knows to hold it.
         labels: The image's labels.
-        tags: ``name:tag`` for each name that it has on the host.
+        tags: ``name:tag`` for each name that the engine knows it by.
+        size: Bytes of its layers, unpacked.
     """
 
     id: str
@@ -35,6 +36,12 @@ class LocalImage:
     repository_digests: tuple[str, ...]
     labels: dict[str, str]
     tags: tuple[str, ...] = ()
+    size: int = 0
+
+    @property
+    def repositories(self) -> frozenset[str]:
+        """Every name that the image has, with its registry and without tag and digest."""
+        return frozenset(parse_image_reference(text).name for text in (*self.tags, *self.repository_digests))
 
     def digest_in(self, repository: str) -> str | None:
         """Return the digest that a repository holds of this image, or None."""
@@ -64,6 +71,7 @@ def local_images(listing: Sequence[Mapping[str, Any]]) -> list[LocalImage]:
             repository_digests=tuple(text for text in entry.get("RepoDigests") or () if "<none>" not in text),
             labels=dict(entry.get("Labels") or {}),
             tags=tuple(text for text in entry.get("RepoTags") or () if "<none>" not in text),
+            size=int(entry.get("Size") or 0),
         )
         for entry in listing
     ]
@@ -79,79 +87,10 @@ def recorded_inputs(image: LocalImage | None) -> dict[str, str]:
     return {str(name): str(value) for name, value in recorded.items()} if isinstance(recorded, dict) else {}
 
 
-@dataclass(frozen=True)
-class HostAnswer:
-    """What a host of the run said when it was asked for the image.
-
-    Attributes:
-        name: The host as the inventory names it.
-        build_key: The build key that it wants; another platform or another value of its own has another one.
-        action: What it needs.
-        in_batch: Whether it is among the hosts that work now; one that is not was provided for in an earlier batch.
-    """
-
-    name: str
-    build_key: str
-    action: Action
-    in_batch: bool = True
-
-
-@dataclass(frozen=True)
-class Assignment:
-    """Who does what for the hosts that want the same image.
-
-    Attributes:
-        builder: Host that builds, or pulls or pushes where that is enough; empty for none.
-        donor: Without a registry, the host that hands the image over; empty for none.
-        receivers: Without a registry, the hosts that are given it, the first of which asks for it.
-    """
-
-    builder: str
-    donor: str = ""
-    receivers: tuple[str, ...] = ()
-
-
-def assign(hosts: Sequence[HostAnswer], name: str, *, registry: bool, share: bool, rebuild: bool) -> Assignment:
-    """Return who provides the image that a host wants.
-
-    Args:
-        hosts: The hosts of the run in its order.
-        name: The host that asks.
-        registry: Whether the site has a registry.
-        share: Whether hosts hand the image to one another where there is none.
-        rebuild: Whether an image is built although it is there.
-    """
-    own = next(host for host in hosts if host.name == name)
-    if not registry and not share:
-        return Assignment(own.name)
-    alike = [host for host in hosts if host.build_key == own.build_key]
-    working = [host.name for host in alike if host.in_batch and (rebuild or host.action in ("build", "push"))]
-    builder = working[0] if working else ""
-    if registry:
-        return Assignment(builder)
-    having = [host.name for host in alike if not host.in_batch or (host.action == "none" and not rebuild)]
-    if having:
-        return Assignment("", having[0], tuple(working))
-    return Assignment(builder, builder, tuple(working[1:]))
-
-
-def surplus(images: Sequence[LocalImage], repository: str, keep: int, current: str | None) -> list[LocalImage]:
-    """Return the images of this project that a host keeps for nothing unless a container uses them, oldest last.
-
-    Args:
-        images: The images of the host's engine that carry a build key, newest first.
-        repository: Name of the image, with the registry where there is one. Images of other names are someone else's;
-            one that lost its name to a newer build is ours.
-        keep: How many to keep, the current one among them.
-        current: ID of the image that is wanted now, or None where it is still to come.
-    """
-    wanted = parse_image_reference(repository).name
-    names = {image.id: {parse_image_reference(tag).name for tag in image.tags} for image in images}
-    ours = [image for image in images if BUILD_KEY_LABEL in image.labels and names[image.id] <= {wanted}]
-    # The wanted one counts first, however old it is; the newest of the others is the previous one.
-    ordered = sorted(ours, key=lambda image: image.id != current)
-    allowed = keep if current else keep - 1
-    return ordered[allowed:]
+def of_repository(images: Sequence[LocalImage], repository: str) -> list[LocalImage]:
+    """Return the images that have this name, in their order."""
+    name = parse_image_reference(repository).name
+    return [image for image in images if name in image.repositories]
 
 
 def decide(
@@ -161,6 +100,8 @@ def decide(
     registry_digest: str | None,
     *,
     force: bool = False,
+    archive: bool = False,
+    pinned: str = "",
 ) -> Decision:
     """Return what a host needs so that it has the image with this build key.
 
@@ -169,21 +110,133 @@ def decide(
         images: The images of the host's engine, newest first.
         repository: Name in the site's registry, or empty when the site has none.
         registry_digest: What the registry holds under the tag of this key; None when it holds nothing.
-        force: Build even though the image is there.
+        force: Provide a new image even though one is there.
+        archive: Whether another host's image was brought here as an archive.
+        pinned: Digest that the image has to have in the registry, as a host has just pushed it; empty for any.
     """
     if force:
-        return Decision("build", "a build was asked for")
+        received = Decision("receive", "another host has built the image again")
+        return received if archive else Decision("build", "a build was asked for")
     # With a registry, an image that the registry is known to hold comes first: everyone shall run the same digest.
     having = [image for image in images if image.labels.get(BUILD_KEY_LABEL) == key]
-    if repository:
-        for image in having:
-            if image.digest_in(repository):
-                return Decision("none", "the host has the image of this build key", image)
-        if registry_digest:
-            return Decision("pull", "the registry has the image of this build key")
-        if having:
-            return Decision("push", "the host has the image of this build key and the registry has not", having[0])
-    elif having:
-        return Decision("none", "the host has the image of this build key", having[0])
+    known = [image for image in having if not repository or image.digest_in(repository)]
+    known = [image for image in known if not pinned or image.digest_in(repository) == pinned]
+    if known:
+        return Decision("none", "the host has the image of this build key", known[0])
+    if registry_digest or pinned:
+        return Decision("pull", "the registry has the image of this build key")
+    if having:
+        return Decision("push", "the host has the image of this build key and the registry has not", having[0])
+    if archive:
+        return Decision("receive", "another host has the image of this build key")
     where = "neither the host nor the registry has" if repository else "the host does not have"
     return Decision("build", f"{where} an image of this build key")
+
+
+@dataclass(frozen=True)
+class HostAnswer:
+    """What is known of a host after all were asked for the image.
+
+    Attributes:
+        name: Name in the inventory.
+        build_key: The build key that it wants; the platform is part of it.
+        action: What it needs when it is left alone.
+        in_batch: Whether it runs together with the host that is assigned something.
+        shares: Whether it takes an image from another host, when the site has no registry.
+        provided: Whether this run has already given it its image, in an earlier batch.
+    """
+
+    name: str
+    build_key: str
+    action: Action
+    in_batch: bool = True
+    shares: bool = True
+    provided: bool = False
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """What one host does so that the site builds an image once.
+
+    Attributes:
+        task: ``build`` also pulls or pushes when that is enough; ``pull`` and ``receive`` never build.
+        source: Host that has the image or builds it; empty for a task that needs none.
+        fetcher: With ``receive``, the host whose turn it is to have the image fetched from the source, once for all.
+    """
+
+    task: Task
+    source: str = ""
+    fetcher: str = ""
+
+
+def assign(hosts: Sequence[HostAnswer], name: str, *, registry: bool, rebuild: bool) -> Assignment:
+    """Return what a host does.
+
+    Hosts of one build key share one image: the first that lacks it builds, or one that has it gives it away. Another
+    platform is another build key and so has a builder of its own.
+
+    Args:
+        hosts: All hosts of the run in its order.
+        name: The host that is assigned something.
+        registry: Whether the site has a registry.
+        rebuild: Whether an image is built although it is there.
+    """
+    own = next(host for host in hosts if host.name == name)
+    if own.action == "none" and not rebuild:
+        return Assignment("none")
+    alike = [host for host in hosts if host.build_key == own.build_key]
+    if registry:
+        builders = [host for host in alike if host.in_batch and (rebuild or host.action in ("build", "push"))]
+        builder = builders[0].name if builders else ""
+        return Assignment("build" if builder == name else "pull", builder)
+    source = _source(alike, own, rebuild=rebuild)
+    if not own.shares or source == name:
+        return Assignment("build", name)
+    fetcher = next(
+        host.name
+        for host in alike
+        if host.in_batch and host.shares and host.name != source and (rebuild or host.action != "none")
+    )
+    return Assignment("receive", source, fetcher)
+
+
+def _source(alike: Sequence[HostAnswer], own: HostAnswer, *, rebuild: bool) -> str:
+    """Return the host that has the image of this build key, else the one that builds it."""
+    for host in alike:
+        if host.name != own.name and (host.provided or (host.action == "none" and not rebuild)):
+            return host.name
+    # A host that wants nothing from others still builds for those that do.
+    return next(host.name for host in alike if host.in_batch and (rebuild or host.action != "none"))
+
+
+def removable_images(
+    images: Sequence[LocalImage],
+    repository: str,
+    key: str,
+    *,
+    used: Collection[str],
+    keep: int,
+    provided: str = "",
+) -> list[LocalImage]:
+    """Return the images of this project that are too many, oldest first.
+
+    Images that containers use come first in the order of those to keep, then the youngest: the image that still runs is
+    the one to go back to, even where a younger one was never started.
+
+    Args:
+        images: The images with a build key.
+        repository: Name of the image, with the registry if there is one. One that has any other name is somebody's.
+        key: The build key of the image that is provided. An image of this key without any name was its predecessor.
+        used: IDs of the images of all containers, running or not; those are never removed.
+        keep: How many earlier images to keep beside the provided one, at least 1.
+        provided: ID of the image that was just provided; empty when it is only predicted.
+    """
+    own = frozenset({parse_image_reference(repository).name})
+    earlier = [
+        image
+        for image in images
+        if image.id != provided
+        and (image.repositories == own or (not image.repositories and image.labels.get(BUILD_KEY_LABEL) == key))
+    ]
+    earlier.sort(key=lambda image: (image.id in used, image.created), reverse=True)
+    return [image for image in reversed(earlier[max(keep, 1) :]) if image.id not in used]

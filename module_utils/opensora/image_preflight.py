@@ -9,12 +9,13 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from ansible.module_utils.opensora.build_cache import cache_setting_problems
 from ansible.module_utils.opensora.compute_capability import kernel_problems
 from ansible.module_utils.opensora.cuda_requirement import satisfies
 from ansible.module_utils.opensora.disk_space import disk_problems
 from ansible.module_utils.opensora.git_remote import is_full_commit
-from ansible.module_utils.opensora.image_decision import MINIMUM_KEPT
 from ansible.module_utils.opensora.image_reference import parse_image_reference
+from ansible.module_utils.opensora.private_folder import secret_problems
 from ansible.module_utils.opensora.problems import Problem, invalid_value
 
 DEFAULT_DATA_ROOT = "/var/lib/docker"
@@ -53,15 +54,21 @@ def setting_problems(settings: Mapping[str, Any]) -> list[Problem]:
         *_image_problems(settings),
         *_list_problems(settings),
         *_lock_problems(settings),
+        *cache_setting_problems("opensora_image_cache_from", "from", settings["opensora_image_cache_from"]),
+        *cache_setting_problems("opensora_image_cache_to", "to", settings["opensora_image_cache_to"]),
+        *secret_problems("opensora_image_build_secrets", settings["opensora_image_build_secrets"]),
     ]
+    if settings["opensora_image_registry_username"] and not settings["opensora_image_registry"]:
+        problems.append(invalid_value("opensora_image_registry", "", "the registry that the login is for"))
+    if int(settings["opensora_image_keep"]) < 1:
+        problems.append(
+            invalid_value("opensora_image_keep", settings["opensora_image_keep"], "1 or more: the previous image")
+        )
     problems += [
         invalid_value(name, settings[name], allowed)
         for name, (pattern, allowed) in _PATTERNS.items()
         if not re.fullmatch(pattern, str(settings[name]))
     ]
-    if int(settings["opensora_image_keep"]) < MINIMUM_KEPT:
-        allowed = f"{MINIMUM_KEPT} or more: the wanted image and the previous one"
-        problems.append(invalid_value("opensora_image_keep", settings["opensora_image_keep"], allowed))
     commit = str(settings["opensora_image_tensornvme_commit"])
     if settings["opensora_image_tensornvme_repository"] and not is_full_commit(commit):
         problems.append(invalid_value("opensora_image_tensornvme_commit", commit, "a full commit id of 40 digits"))
@@ -94,7 +101,8 @@ def _address_problems(settings: Mapping[str, Any]) -> Iterator[Problem]:
                 code="variable.secret_in_image",
                 severity="error",
                 message=f"{name} carries a login for {parts.hostname}; build arguments are kept in the image's history",
-                next_action="Use an address without a login, such as a mirror that trusts the host's network.",
+                next_action="Use an address without a login, and give the login as the secret netrc of "
+                "opensora_image_build_secrets.",
             )
 
 
@@ -142,7 +150,8 @@ def _list_problems(settings: Mapping[str, Any]) -> Iterator[Problem]:
                 severity="error",
                 message=f"opensora_image_build_arguments has {argument}, which looks like a secret; build arguments "
                 "are kept in the image's history",
-                next_action="Leave it out of the build; give it to the service's environment where it is needed.",
+                next_action="Give it as opensora_image_build_secrets where a step of the build needs it, and to the "
+                "service's environment where the service does.",
             )
 
 

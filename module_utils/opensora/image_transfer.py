@@ -1,6 +1,6 @@
 # Copyright: (c) 2026, the opensora-site authors
 # SPDX-License-Identifier: MIT
-"""Follow a pull or a push through the messages of the engine."""
+"""Say how far a transfer of an image is: a pull or a push by the messages of the engine, anything else by its bytes."""
 
 from __future__ import annotations
 
@@ -9,13 +9,46 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 MEBIBYTE = 1024**2
+GIBIBYTE = 1024**3
 # Shares of a transfer that are worth a line, in percent, and the longest silence in seconds.
 STEP_PERCENT = 10
 SILENCE_SECONDS = 20.0
 
 
 class TransferError(Exception):
-    """The engine could not pull or push; the text is the engine's own."""
+    """An image could not be transferred; the text is the engine's or the tool's own."""
+
+
+class TransferProgress:
+    """Says when a transfer has come far enough for another line.
+
+    Args:
+        verb: What is done, such as ``receive``.
+    """
+
+    def __init__(self, verb: str) -> None:
+        self._verb = verb
+        self._said = -1
+        self._spoken = time.monotonic()
+
+    def line(self, done: int, total: int) -> str | None:
+        """Return a line for every tenth and after a long silence, else None.
+
+        Args:
+            done: Bytes that are done.
+            total: Bytes of all.
+        """
+        percent = min(100 * done // total, 100) if total else 100
+        tenth = percent // STEP_PERCENT
+        if tenth <= self._said and time.monotonic() - self._spoken <= SILENCE_SECONDS:
+            return None
+        self._said, self._spoken = max(self._said, tenth), time.monotonic()
+        return f"{self._verb} {percent} % of {size_text(total)}"
+
+
+def size_text(size: int) -> str:
+    """Return a number of bytes for people, such as ``5.1 GiB``."""
+    return f"{size / GIBIBYTE:.1f} GiB" if size >= GIBIBYTE else f"{size / MEBIBYTE:.0f} MiB"
 
 
 def follow_transfer(messages: Iterable[Mapping[str, Any]], verb: str) -> Iterator[str]:
@@ -29,7 +62,7 @@ def follow_transfer(messages: Iterable[Mapping[str, Any]], verb: str) -> Iterato
         TransferError: The engine reported an error.
     """
     layers: dict[str, tuple[int, int]] = {}
-    said, spoken = -1, time.monotonic()
+    progress = TransferProgress(verb)
     for message in messages:
         error = message.get("errorDetail") or message.get("error")
         if error:
@@ -43,8 +76,6 @@ def follow_transfer(messages: Iterable[Mapping[str, Any]], verb: str) -> Iterato
         # The first layers that show a size are the smallest; their percents would only mislead.
         if total < MEBIBYTE:
             continue
-        percent = 100 * current // total
-        tenth = percent // STEP_PERCENT
-        if tenth > said or time.monotonic() - spoken > SILENCE_SECONDS:
-            said, spoken = max(said, tenth), time.monotonic()
-            yield f"{verb} {min(percent, 100)} % of {total / MEBIBYTE:.0f} MiB"
+        line = progress.line(current, total)
+        if line:
+            yield line

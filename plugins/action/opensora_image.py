@@ -1,33 +1,31 @@
 # Copyright: (c) 2026, the opensora-site authors
 # SPDX-License-Identifier: MIT
-"""Run the module opensora_image as a job on the host and show each step of a build or a pull while it runs.
-
-Ansible shows a task's output when the task has ended. This plugin starts the module as an asynchronous job, lets it
-append one JSON line a step to a private file, and prints what is new in that file. A job goes on when the connection
-to the host breaks.
-"""
+"""Bring the archive of an image to the host where there is one, and show each step of the module while it runs."""
 
 from __future__ import annotations
 
-import json
-import shlex
-import time
+from pathlib import Path
 from typing import Any
 
+import ansible.module_utils
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 
+# Ansible adds module_utils/ of a project for modules only; an action plugin runs on the controller.
+_MODULE_UTILS = str(Path(__file__).resolve().parents[2] / "module_utils")
+if _MODULE_UTILS not in ansible.module_utils.__path__:
+    ansible.module_utils.__path__.append(_MODULE_UTILS)
+
+from ansible.module_utils.opensora.archive_carrier import ArchiveCarrier, NoRoomError  # noqa: E402  the path first
+from ansible.module_utils.opensora.image_archive import archive_from  # noqa: E402
+from ansible.module_utils.opensora.image_transfer import TransferError  # noqa: E402
+from ansible.module_utils.opensora.watched_job import WatchedJob  # noqa: E402
+
 display = Display()
 
 DEFAULT_TIMEOUT_SECONDS = 14400
-# The module ends a build by itself at its timeout; the job may need this much longer to say so.
-GRACE_SECONDS = 120
-# Quick steps are seen as they pass; a long build is asked more rarely.
-POLL_SECONDS = (1.0, 1.0, 2.0, 2.0, 3.0)
-# Polls in a row that may fail before the host counts as lost.
-LOST_POLLS = 20
-JOB_KEYS = ("ansible_job_id", "results_file", "started", "finished", "_ansible_no_log")
+DEFAULT_DIRECTORY = "/opt/opensora-site/image"
 
 
 class ActionModule(ActionBase):
@@ -42,91 +40,50 @@ class ActionModule(ActionBase):
         del tmp
         variables = task_vars or {}
         arguments = dict(self._task.args)
-        if self._task.check_mode or not boolean(arguments.get("progress", True), strict=False):
+        if self._task.check_mode:
             return dict(self._execute_module(module_args=arguments, task_vars=variables))
-
-        report = self._execute_module(
-            module_name="ansible.legacy.tempfile",
-            module_args={"state": "file", "prefix": "opensora-image.", "suffix": ".progress"},
-            task_vars=variables,
-        )
-        if report.get("failed"):
-            return dict(report)
-        path = str(report["path"])
-        limit = int(arguments.get("timeout") or DEFAULT_TIMEOUT_SECONDS) + GRACE_SECONDS
-        self._task.async_val = limit
+        if not arguments.get("archive"):
+            return self._provide(arguments, variables)
         try:
-            job = self._execute_module(
-                module_args={**arguments, "_progress_path": path}, task_vars=variables, wrap_async=True
-            )
-        finally:
-            self._task.async_val = 0
-        identifier = job.get("ansible_job_id")
-        if not identifier:
-            self._remove(path, variables)
-            return dict(job)
-        result = self._follow(str(identifier), path, time.monotonic() + limit, variables)
-        # A host that was lost keeps its job and its file: the build goes on there.
-        if not result.get("unreachable"):
-            self._job(str(identifier), "cleanup", variables)
-            self._remove(path, variables)
-        return {key: value for key, value in result.items() if key not in JOB_KEYS}
+            return self._receive(arguments, variables)
+        except NoRoomError as error:
+            return {
+                "failed": True,
+                "msg": f"{error}. {error.problem.next_action}",
+                "problems": [error.problem.as_dict()],
+            }
+        except TransferError as error:
+            return {"failed": True, "msg": f"The image could not be handed over: {error}"}
 
-    def _follow(self, identifier: str, path: str, deadline: float, variables: dict[str, Any]) -> dict[str, Any]:
+    def _provide(self, arguments: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
+        if not self._is_watched(arguments):
+            return dict(self._execute_module(module_args=arguments, task_vars=variables))
         host = str(variables.get("inventory_hostname", ""))
-        seen = lost = polls = 0
-        while True:
-            time.sleep(POLL_SECONDS[min(polls, len(POLL_SECONDS) - 1)])
-            polls += 1
-            try:
-                status = self._job(identifier, "status", variables)
-                seen += self._show(host, path, seen)
-                lost = 0
-            except Exception as error:
-                # One poll in a build of an hour may meet a network that is just being restarted.
-                lost += 1
-                if lost >= LOST_POLLS:
-                    raise
-                display.vv(f"{host} | the connection broke, asking again: {error}")
-                continue
-            if status.get("finished") or status.get("failed"):
-                self._show(host, path, seen)
-                return status
-            if time.monotonic() > deadline:
-                return {"failed": True, "msg": f"The job {identifier} on {host} did not end in time; it may still run."}
-
-    def _job(self, identifier: str, mode: str, variables: dict[str, Any]) -> dict[str, Any]:
-        return dict(
-            self._execute_module(
-                module_name="ansible.legacy.async_status",
-                module_args={
-                    "jid": identifier,
-                    "mode": mode,
-                    "_async_dir": self.get_shell_option("async_dir", default="~/.ansible_async"),
-                },
-                task_vars=variables,
-            )
+        job = WatchedJob(
+            self,
+            lambda line: display.display(f"{host} | {line}"),
+            lambda line: display.vv(f"{host} | {line}"),
+            variables,
         )
+        timeout = int(arguments.get("timeout") or DEFAULT_TIMEOUT_SECONDS)
+        return job.run(str(self._task.action), arguments, timeout)
 
-    def _show(self, host: str, path: str, seen: int) -> int:
-        """Print the lines that are new and return their length in bytes."""
-        tail = self._low_level_execute_command(f"tail -c +{seen + 1} {shlex.quote(path)} 2>/dev/null || true")
-        # A terminal on the host, which sudo may need, ends lines with a carriage return that the file does not have.
-        text = str(tail.get("stdout", "")).replace("\r\n", "\n")
-        whole = text[: text.rfind("\n") + 1]
-        for line in whole.splitlines():
-            display.display(f"{host} | {_text_of(line)}")
-        return len(whole.encode())
+    def _receive(self, arguments: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any]:
+        """Bring the archive to the host and have the module load it."""
+        host = str(variables.get("inventory_hostname", ""))
+        is_watched = self._is_watched(arguments)
+        carrier = ArchiveCarrier(self, host, lambda line: display.display(f"{host} | {line}") if is_watched else None)
+        folder, free = carrier.open_folder(str(arguments.get("directory") or DEFAULT_DIRECTORY))
+        try:
+            archive = carrier.put(archive_from(arguments["archive"]), folder, free)
+        except BaseException:
+            carrier.close_folder(folder)
+            raise
+        # A host that is lost now still loads what it has got: its folder stays then.
+        result = self._provide({**arguments, "archive": archive.as_dict()}, variables)
+        carrier.close_folder(folder)
+        return result
 
-    def _remove(self, path: str, variables: dict[str, Any]) -> None:
-        self._execute_module(
-            module_name="ansible.legacy.file", module_args={"path": path, "state": "absent"}, task_vars=variables
-        )
-
-
-def _text_of(line: str) -> str:
-    """Return what a line of the progress file says to a person."""
-    try:
-        return str(json.loads(line)["line"])
-    except (ValueError, KeyError, TypeError):
-        return line
+    @staticmethod
+    def _is_watched(arguments: dict[str, Any]) -> bool:
+        return bool(boolean(arguments.get("progress", True), strict=False))

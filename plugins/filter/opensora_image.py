@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ if _MODULE_UTILS not in ansible.module_utils.__path__:
 
 from ansible.module_utils.opensora.build_key import build_inputs, build_key  # noqa: E402 (the path is set above)
 from ansible.module_utils.opensora.compute_capability import all_capabilities  # noqa: E402
+from ansible.module_utils.opensora.image_archive import choose_compression  # noqa: E402
 from ansible.module_utils.opensora.image_decision import HostAnswer, assign  # noqa: E402
 from ansible.module_utils.opensora.image_preflight import (  # noqa: E402
     host_problems,
@@ -121,23 +122,29 @@ def judge_host(
 
 
 def assignment(
-    asked: Mapping[str, Mapping[str, Any]],
-    name: str,
-    batch: Sequence[str],
-    **site: bool,
-) -> dict[str, Any]:
-    """Return who provides the image that a host wants, see ``assign``.
+    hosts: Sequence[Mapping[str, Any]], name: str, batch: Collection[str], registry: str, rebuild: bool
+) -> dict[str, str]:
+    """Return what a host does so that the site builds an image once.
 
     Args:
-        asked: What the module answered in check mode, by host, in the order of the run.
-        name: The host that asks.
-        batch: The hosts that work now.
-        site: ``registry``, ``share`` and ``rebuild`` of ``assign``.
+        hosts: Variables of the hosts that were asked for the image.
+        name: The host.
+        batch: Names of the hosts that run together with it.
+        registry: The site's registry; empty when there is none.
+        rebuild: Whether to build although the image is there.
     """
     answers = [
-        HostAnswer(host, answer["build_key"], answer["action"], host in batch) for host, answer in plain(asked).items()
+        HostAnswer(
+            name=str(host["inventory_hostname"]),
+            build_key=str(host["__opensora_image_asked"]["build_key"]),
+            action=host["__opensora_image_asked"]["action"],
+            in_batch=host["inventory_hostname"] in batch,
+            shares=bool(host["__opensora_image_shares"]),
+            provided=bool(host.get("__opensora_image_provided")),
+        )
+        for host in hosts
     ]
-    return asdict(assign(answers, str(name), **site))
+    return asdict(assign(answers, name, registry=bool(registry), rebuild=rebuild))
 
 
 class FilterModule:
@@ -147,11 +154,12 @@ class FilterModule:
         """Return name and function of each filter."""
         return {
             "opensora_image_text": text,
-            "opensora_image_assignment": assignment,
             "opensora_image_build_key": key,
             "opensora_image_cuda_architectures": cuda_architectures,
             "opensora_image_setting_problems": judge_settings,
             "opensora_image_dockerfile_problems": judge_dockerfile,
             "opensora_image_host_problems": judge_host,
+            "opensora_image_assignment": assignment,
+            "opensora_image_compression": lambda asked: choose_compression(answer["compressions"] for answer in asked),
             "opensora_image_pinned_sources": lambda settings: pinned_sources(plain(settings)),
         }

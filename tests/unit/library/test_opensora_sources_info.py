@@ -2,8 +2,11 @@
 # SPDX-License-Identifier: MIT
 from __future__ import annotations
 
+import base64
+
 import opensora_sources_info
 import pytest
+from ansible.module_utils.opensora.registry_client import stored_authorization
 
 COMMIT, DIGEST = "1" * 40, "sha256:" + "a" * 64
 GIT = {
@@ -58,3 +61,28 @@ def test_certificates_that_are_none(run_module):
     result = run_module(opensora_sources_info, ca_certificates=["no PEM"])
     assert result["failed"]
     assert "ca_certificates" in result["msg"]
+
+
+def test_the_login_of_the_registry_is_used_and_not_shown(run_module, monkeypatch, tmp_path):
+    given = []
+
+    class Client:
+        def __init__(self, _, configuration):
+            given.append(configuration)
+
+        def digest(self, _):
+            return DIGEST
+
+    monkeypatch.setattr(opensora_sources_info, "RegistryClient", Client)
+    planted = "planted-pass-1"
+    result = run_module(
+        opensora_sources_info,
+        images=[IMAGE],
+        registry="localhost:9/site",
+        registry_username="me",
+        registry_password=planted,
+        docker_host=f"unix://{tmp_path}/none",
+    )
+    assert result["problems"] == []
+    assert base64.b64decode(stored_authorization(given[0], "localhost:9")).decode() == f"me:{planted}"
+    assert planted not in str(result)

@@ -40,6 +40,73 @@ LINES = [
     ("builder", "docker: 'buildx' is not a docker command."),
     ("builder", "docker: unknown command: docker buildx"),
     ("engine_lost", "ERROR: Cannot connect to the Docker daemon at unix:///var/run/docker.sock."),
+    # memory, as ninja, a shell, uv and distutils say it
+    ("memory_killed", "/bin/sh: line 1: 20517 Killed                  /usr/local/cuda/bin/nvcc -c flash_fwd.cu"),
+    ("memory_killed", "  x Failed to build: call to `setuptools.build_meta` failed (signal: 9 (SIGKILL))"),
+    ("memory_killed", "subprocess.CalledProcessError: Command 'ninja -v' returned non-zero exit status -9."),
+    ("memory_killed", "g++: error: vfork: Cannot allocate memory"),
+    # hashes
+    ("hash_mismatch", "    Hashes do not match: expected sha256:aa, computed sha256:bb"),
+    # CUDA and C++
+    ("cuda_mismatch", "stage: torch 2.6.0+cu124 is built for CUDA 12.4, wanted is 12.1"),
+    ("abi_mismatch", "ImportError: /opt/venv/lib/x.so: undefined symbol: _ZN3c104cuda14ExchangeDeviceEa"),
+    ("abi_mismatch", "ImportError: /lib/libm.so.6: version `GLIBC_2.38' not found (required by /opt/venv/lib/y.so)"),
+    ("compiler_unsupported", "#error -- unsupported GNU version! gcc versions later than 12 are not supported!"),
+    ("no_compiler", "CMake Error at CMakeLists.txt:3 (project): No CMAKE_CUDA_COMPILER could be found."),
+    ("unsupported_architecture", "RuntimeError: CUDA error: no kernel image is available for execution on the device"),
+    # tools and headers
+    ("missing_tool", "csrc/aio.cpp:3:10: fatal error: libaio.h: No such file or directory"),
+    ("missing_tool", "psutil/arch/linux.c:9:10: fatal error: Python.h: No such file or directory"),
+    ("missing_tool", "/usr/bin/ld: cannot find -lcudart: No such file or directory"),
+    ("missing_tool", "error: command 'x86_64-linux-gnu-gcc' failed: No such file or directory"),
+    ("missing_tool", "FileNotFoundError: [Errno 2] No such file or directory: 'cmake'"),
+    ("missing_tool", "/bin/sh: 1: ninja: not found"),
+    ("missing_tool", "CMake Error: Could not find OpenSSL (missing: OPENSSL_LIBRARIES)"),
+    ("missing_tool", "Package 'libaio', required by 'virtual:world', was not found in the pkg-config search path"),
+    # Python and processor
+    ("python_mismatch", "ERROR: Package 'opensora' requires a different Python: 3.9.2 not in '>=3.10'"),
+    ("python_mismatch", "ERROR: flash_attn-2.7.4-cp311-linux_x86_64.whl is not a supported wheel on this platform."),
+    ("python_mismatch", "  hint: wheels are for CPython 3.11 (`cp311`), but you're using CPython 3.10 (`cp310`)"),
+    ("python_mismatch", "  Because the current Python version (3.9.2) does not satisfy Python>=3.10, we conclude"),
+    ("externally_managed", "error: externally-managed-environment"),
+    ("platform", "exec /bin/sh: exec format error"),
+    ("platform", "ERROR: no match for platform in manifest: not found"),
+    # BuildKit
+    ("secret_missing", "ERROR: failed to solve: secret pip-token: not found"),
+    ("context_missing", 'failed to compute cache key: failed to calculate checksum of ref a::b: "/a.txt": not found'),
+    ("dockerfile", "ERROR: target stage runtim could not be found"),
+    # registries
+    ("access_denied", "failed to authorize: failed to fetch oauth token: unexpected status: 401 Unauthorized"),
+    ("access_denied", "denied: requested access to the resource is denied"),
+    ("access_denied", 'Head "https://registry.example/v2/x/manifests/1": no basic auth credentials'),
+    ("rate_limited", "toomanyrequests: You have reached your unauthenticated pull rate limit."),
+    ("rate_limited", "unexpected status from HEAD request to https://x/v2/: 429 Too Many Requests"),
+    ("rate_limited", "error: The requested URL returned error: 429"),
+    # git
+    ("access_denied", "fatal: could not read Username for 'https://git.example': terminal prompts disabled"),
+    ("access_denied", "fatal: Authentication failed for 'https://git.example/a.git/'"),
+    ("reference_missing", "fatal: repository 'https://git.example/a.git/' not found"),
+    ("network", "error: RPC failed; curl 92 HTTP/2 stream 5 was not closed cleanly: CANCEL (err 8)"),
+    ("network", "fatal: the remote end hung up unexpectedly"),
+    ("network", "fatal: unable to access 'https://x/': gnutls_handshake() failed: The TLS connection was terminated"),
+    ("network", "fatal: unable to access 'https://x/': The requested URL returned error: 503"),
+    # apt
+    ("package_signature", "W: GPG error: https://x trixie InRelease: NO_PUBKEY A4B469963BF863CC"),
+    ("package_signature", "E: The repository 'https://x trixie Release' is not signed."),
+    ("package_signature", "E: Release file for https://x/InRelease is not valid yet (invalid for another 3h)."),
+    ("download_missing", "E: Failed to fetch http://x/pool/g/gcc_12.deb  404  Not Found [IP: 10.0.0.1 80]"),
+    ("access_denied", "E: Failed to fetch https://x/pool/g/gcc_12.deb  401  Unauthorized [IP: 10.0.0.1 443]"),
+    ("requirement_conflict", "E: Unable to correct problems, you have held broken packages."),
+    # pip and uv
+    ("network", "pip._vendor.urllib3.exceptions.ReadTimeoutError: HTTPSConnectionPool(host='x'): Read timed out."),
+    ("network", "ERROR: HTTP error 502 while getting x: 502 Server Error: Bad Gateway for url: https://x/"),
+    ("network", "  Caused by: HTTP status server error (503 Service Unavailable) for url (https://x/simple/av/)"),
+    ("network", "  Caused by: dns error: failed to lookup address information: Name or service not known"),
+    ("network", "dial tcp: lookup registry.example on 10.0.0.53:53: server misbehaving"),
+    ("network", "failed to do request: Get https://x/v2/: context deadline exceeded"),
+    ("network", 'failed to do request: Get "https://x/v2/": net/http: TLS handshake timeout'),
+    ("download_missing", "ERROR: HTTP error 404 while getting x: 404 Client Error: Not Found for url: https://x/f.whl"),
+    ("certificate", "ssl.SSLCertVerificationError: certificate verify failed: certificate has expired (_ssl.c:1006)"),
 ]  # fmt: skip
 
 
@@ -74,6 +141,11 @@ def test_missing_module_in_an_isolated_build(context):
         ["error: something nobody has seen"],
         ["make: *** [Makefile:2: all] Error 1"],
         ["killed the old process 12"],
+        ["-- Could NOT find OpenMP (missing: OpenMP_C_FLAGS)", "-- Configuring done"],
+        ["requirement already satisfied: torch==2.4.0", "error: subprocess exited with code 1"],
+        ["copied 404 files", "429 tests passed"],
+        ["warning: secret service is not running"],
+        ["Cloning into 'git'...", "done."],
     ],
 )
 def test_unknown_stays_unknown(lines):

@@ -60,3 +60,8 @@ def test_paths_that_leave_the_context(path):
 
 def test_paths_inside_the_context():
     check_context_path("ca-certificates/site.crt")
+
+
+def test_ids_of_secrets_are_inputs_and_none_leaves_the_key_as_it_was():
+    assert build_key(inputs(build_secrets=())) == build_key(inputs())
+    assert changed_inputs(inputs(), inputs(build_secrets=["netrc"])) == ["build-secret/netrc"]

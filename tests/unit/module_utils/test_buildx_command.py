@@ -2,13 +2,18 @@
 # SPDX-License-Identifier: MIT
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
 
 import pytest
+from ansible.module_utils.opensora import buildx_command
 from ansible.module_utils.opensora.buildx_command import (
     BuildTimeoutError,
     Reporter,
@@ -104,3 +109,128 @@ def test_the_wait_ends(tmp_path):
         exclusive(lock, time.monotonic() - 1, Reporter(None)),
     ):
         pass
+
+
+def test_secrets_and_caches_on_the_command_line():
+    command = buildx_arguments(
+        docker="docker",
+        context="/c",
+        tag="t",
+        target="",
+        platform="linux/amd64",
+        labels={},
+        build_arguments={},
+        inherited_arguments=[],
+        metadata_file="/m",
+        secrets={"b": "/run/x/secret-b", "a": "/run/x/secret-a"},
+        cache_from=["type=registry,ref=r/c"],
+        cache_to=["type=inline"],
+        use_cache=False,
+    )
+    assert [command[at + 1] for at, word in enumerate(command) if word == "--secret"] == [
+        "id=a,src=/run/x/secret-a",
+        "id=b,src=/run/x/secret-b",
+    ]
+    assert command[command.index("--cache-from") + 1] == "type=registry,ref=r/c"
+    assert command[command.index("--cache-to") + 1] == "type=inline"
+    assert "--no-cache" in command
+
+
+def test_who_waits_sees_the_steps_of_the_other_one(tmp_path, quick_polls):
+    lock, report = tmp_path / "folder" / "build.lock", tmp_path / "report"
+    entered, done = threading.Event(), threading.Event()
+
+    def first():
+        own = Reporter(None)
+        with exclusive(lock, time.monotonic() + 60, own) as turn:
+            assert not turn.waited
+            own.say("1/9 long ago")
+            own.say("2/9 torch")
+            entered.set()
+            done.wait(20)
+            own.say("3/9 the application")
+            time.sleep(buildx_command._POLL_SECONDS * 1.5)
+
+    thread = threading.Thread(target=first)
+    thread.start()
+    entered.wait()
+    reporter = Reporter(str(report))
+    threading.Timer(buildx_command._POLL_SECONDS * 0.5, done.set).start()
+    with exclusive(lock, time.monotonic() + 60, reporter) as turn:
+        assert turn.waited
+        reporter.say("my own")
+    thread.join()
+    # Where it is now, then every step; and the journal belongs to who has the turn.
+    assert said(report)[1:] == ["the other build: 2/9 torch", "the other build: 3/9 the application", "my own"]
+    assert said(lock.with_suffix(".progress")) == ["my own"]
+
+
+@pytest.fixture
+def quick_polls(monkeypatch):
+    monkeypatch.setattr(buildx_command, "_POLL_SECONDS", 0.2)
+
+
+def test_words_that_no_line_may_show(tmp_path):
+    report = tmp_path / "report"
+    reporter = Reporter(str(report), ['pa"ss', "hunter2hunter2"])
+    reporter.say('login pa"ss', title="hunter2hunter2", step=1)
+    assert json.loads(report.read_text()) == {"line": "login ********", "title": "********", "step": 1}
+
+
+def test_the_log_shows_no_secret(tmp_path):
+    log = tmp_path / "log"
+    run_build(
+        ["sh", "-c", "echo 'git said hunter2hunter2' >&2"],
+        os.environ,
+        log,
+        time.monotonic() + 60,
+        Reporter(None, ["hunter2hunter2"]),
+    )
+    assert "git said ********" in log.read_text()
+
+
+MODULE = """
+import sys, time
+from pathlib import Path
+sys.path[:0] = {path!r}
+import ansible.module_utils
+ansible.module_utils.__path__.append({utils!r})
+from ansible.module_utils.opensora.buildx_command import Reporter, exclusive, run_build
+import os
+with exclusive(Path({lock!r}), time.monotonic() + 60, Reporter(None)) as turn:
+    run_build(["sh", "-c", "sleep 60 & echo $! > {child}; wait"], os.environ, Path({log!r}), time.monotonic() + 60,
+              Reporter(None), turn=turn)
+"""
+
+
+def test_a_killed_run_takes_its_build_along_and_leaves_no_lock(tmp_path, root):
+    """The kernel ends the build; what it started holds the lock until it is gone as well."""
+    lock, child = tmp_path / "build.lock", tmp_path / "child"
+    text = MODULE.format(
+        path=sys.path, utils=str(root / "module_utils"), lock=str(lock), child=child, log=str(tmp_path / "log")
+    )
+    process = subprocess.Popen([sys.executable, "-c", text])  # noqa: S603 (this interpreter)
+    deadline = time.monotonic() + 30
+    while not (child.exists() and child.read_text().strip()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    grandchild = int(child.read_text())
+    process.kill()
+    process.wait()
+
+    def is_held():
+        with lock.open("a") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
+
+    try:
+        # The shell was ended with its parent; the process it left in the background still counts as the build.
+        assert is_held()
+    finally:
+        os.kill(grandchild, signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while is_held() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not is_held()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from ansible.module_utils.opensora.buildx_progress import BuildProgress, Event, step_title, timestamp
+from ansible.module_utils.opensora.buildx_progress import BuildProgress, Event, Step, step_title, timestamp
 
 RECORDED = Path(__file__).parent / "recorded" / "buildx"
 
@@ -118,3 +118,35 @@ def test_titles(name, title):
 )
 def test_timestamps(text, seconds):
     assert timestamp(text) == pytest.approx(seconds)
+
+
+def cache(name, error):
+    return (
+        f'{{"vertexes":[{{"digest":"{name}","name":"{name}","started":"2026-01-01T00:00:00Z",'
+        f'"completed":"2026-01-01T00:00:01Z","error":"{error}"}}]}}\n'
+    )
+
+
+def test_a_cache_that_can_not_be_read_is_not_the_failure():
+    unread = cache("importing cache manifest from registry.example/c", "connection refused")
+    progress, _, _ = follow(unread + cache("[torch 1/1] RUN make", "exit code: 2"))
+    assert progress.failed.name == "[torch 1/1] RUN make"
+    assert progress.cache_faults == ["importing cache manifest from registry.example/c: connection refused"]
+    assert follow(unread)[0].failed.optional
+
+
+def test_a_cache_that_can_not_be_written_is_told():
+    progress, _, _ = follow(cache("exporting cache to registry", "denied"))
+    assert progress.cache_faults == ["exporting cache to registry: denied"]
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        ('process "/bin/sh -c echo \\"Killed\\" && make" did not complete successfully: exit code: 2', "exit code: 2"),
+        ("failed to copy: no space left on device", "failed to copy: no space left on device"),
+        ("", ""),
+    ],
+)
+def test_reason_leaves_the_command_out(error, reason):
+    assert Step("x", error=error).reason == reason

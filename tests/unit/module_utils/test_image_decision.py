@@ -10,8 +10,9 @@ from ansible.module_utils.opensora.image_decision import (
     assign,
     decide,
     local_images,
+    of_repository,
     recorded_inputs,
-    surplus,
+    removable_images,
 )
 
 KEY, OTHER = "k" * 64, "o" * 64
@@ -70,68 +71,132 @@ def test_recorded_inputs(label, expected):
     assert recorded_inputs(None) == {}
 
 
-def named(number, *tags, label=True):
-    labels = {BUILD_KEY_LABEL: f"key{number}"} if label else {}
-    return LocalImage(f"id{number}", number, (), labels, tags)
-
-
-OURS = [named(number, f"opensora:key{number}") for number in (5, 4, 3, 2, 1)]
+@pytest.mark.parametrize(
+    ("images", "force", "action"),
+    [
+        ([], False, "receive"),
+        ([image(OTHER)], False, "receive"),
+        ([image()], False, "none"),
+        ([image()], True, "receive"),
+    ],
+)
+def test_decision_with_an_archive(images, force, action):
+    assert decide(KEY, images, "", None, force=force, archive=True).action == action
 
 
 @pytest.mark.parametrize(
-    ("images", "keep", "current", "removed"),
+    ("images", "pinned", "action"),
     [
-        (OURS, 3, "id5", ["id2", "id1"]),
-        (OURS, 2, "id5", ["id3", "id2", "id1"]),
-        (OURS, 9, "id5", []),
-        # Back to an old one: it counts first, the newest of the others is the previous one.
-        (OURS, 2, "id1", ["id4", "id3", "id2"]),
-        # Predicted while the wanted one is still to come.
-        (OURS, 3, None, ["id3", "id2", "id1"]),
-        # Another project's, and one that has a second name of somebody else's.
-        ([*OURS[:2], named(3, "other:key3"), named(2, "opensora:key2", "theirs:1")], 2, "id5", []),
-        # One that lost its name to a newer build of the same key.
-        ([*OURS[:2], named(3)], 2, "id5", ["id3"]),
-        ([*OURS[:2], named(3, "opensora:key3", label=False)], 2, "id5", []),
+        ([image(KEY, REPOSITORY)], DIGEST, "none"),
+        ([image(KEY, REPOSITORY)], "sha256:" + "e" * 64, "pull"),
+        ([image(KEY)], DIGEST, "pull"),
+        ([], DIGEST, "pull"),
     ],
 )
-def test_surplus(images, keep, current, removed):
-    assert [image.id for image in surplus(images, "opensora", keep, current)] == removed
+def test_decision_with_a_digest_that_was_just_pushed(images, pinned, action):
+    assert decide(KEY, images, REPOSITORY, None, pinned=pinned).action == action
 
 
-def said(text):
-    """Read hosts written as ``name:key:action``; a leading ``-`` is one of an earlier batch."""
+def test_names_and_size_of_the_listing():
+    listing = [{"Id": "sha256:1", "RepoTags": ["opensora:1", "<none>:<none>"], "RepoDigests": [], "Size": 7}]
+    (found,) = local_images(listing)
+    assert (found.tags, found.size) == (("opensora:1",), 7)
+    assert found.repositories == {"docker.io/library/opensora"}
+    assert of_repository([found], "opensora") == [found]
+    assert of_repository([found], REPOSITORY) == []
+
+
+def hosts(*answers):
+    """Hosts gpu01, gpu02, ... from (key, action) and anything that differs from the ordinary."""
     return [
-        HostAnswer(word.lstrip("-").split(":")[0], *word.split(":")[1:], not word.startswith("-"))
-        for word in text.split()
+        HostAnswer(f"gpu0{number}", key, action, **dict(zip(rest[::2], rest[1::2])))
+        for number, (key, action, *rest) in enumerate(answers, 1)
     ]
 
 
+BUILD, HAS, PULL, PUSH = (KEY, "build"), (KEY, "none"), (KEY, "pull"), (KEY, "push")
+NEVER = ("shares", False)
+
+
 @pytest.mark.parametrize(
-    ("hosts", "name", "options", "expected"),
+    ("answers", "registry", "rebuild", "tasks"),
     [
-        # Without a registry: the first builds, the others are given what it has.
-        ("a:k:build b:k:build c:k:build", "c", {}, ("a", "a", ["b", "c"])),
-        ("a:k:build", "a", {}, ("a", "a", [])),
-        # One has it: nobody builds.
-        ("a:k:build b:k:none c:k:build", "a", {}, ("", "b", ["a", "c"])),
-        # It may be of an earlier batch, where it has built it or had it.
-        ("-a:k:none b:k:build", "b", {}, ("", "a", ["b"])),
-        ("-a:k:build b:k:build c:k:build", "c", {}, ("", "a", ["b", "c"])),
-        ("-a:k:build b:k:none", "b", {"rebuild": True}, ("", "a", ["b"])),
-        # Other images are other groups.
-        ("a:k:build b:x:build c:x:build", "c", {}, ("b", "b", ["c"])),
-        ("a:k:none b:x:build", "b", {}, ("b", "b", [])),
-        # Built anew although it is there.
-        ("a:k:none b:k:none", "b", {"rebuild": True}, ("a", "a", ["b"])),
-        ("a:k:build b:k:build", "b", {"share": False}, ("b", "", [])),
-        # With a registry: one builds or makes up for a push, the others pull.
-        ("a:k:pull b:k:build c:k:build", "c", {"registry": True}, ("b", "", [])),
-        ("a:k:none b:k:push", "a", {"registry": True}, ("b", "", [])),
-        ("a:k:pull b:k:pull", "a", {"registry": True}, ("", "", [])),
-        ("a:k:none b:k:pull", "b", {"registry": True, "rebuild": True}, ("a", "", [])),
+        # Without a registry: one builds, the others get it, and the first of these has it fetched.
+        ([BUILD], False, False, ["build"]),
+        ([BUILD, BUILD, BUILD], False, False, ["build", "receive gpu01 gpu02", "receive gpu01 gpu02"]),
+        # A host that has it gives it away, wherever it stands.
+        ([BUILD, HAS, BUILD], False, False, ["receive gpu02 gpu01", "none", "receive gpu02 gpu01"]),
+        ([HAS, HAS], False, False, ["none", "none"]),
+        # Another platform is another key.
+        ([BUILD, (OTHER, "build"), BUILD], False, False, ["build", "build", "receive gpu01 gpu03"]),
+        (
+            [BUILD, (OTHER, "build"), BUILD, (OTHER, "build")],
+            False,
+            False,
+            ["build", "build", "receive gpu01 gpu03", "receive gpu02 gpu04"],
+        ),
+        # Who does not share builds, and may still be the source of others.
+        ([(*BUILD, *NEVER), (*BUILD, *NEVER)], False, False, ["build", "build"]),
+        ([(*BUILD, *NEVER), BUILD], False, False, ["build", "receive gpu01 gpu02"]),
+        ([BUILD, (*BUILD, *NEVER)], False, False, ["build", "build"]),
+        # A rebuild takes nothing that was there before it.
+        ([HAS, HAS], False, True, ["build", "receive gpu01 gpu02"]),
+        ([BUILD, HAS], False, True, ["build", "receive gpu01 gpu02"]),
+        # Earlier batches: one that was given its image in this run is a source, one that failed is not in the list.
+        ([(*BUILD, "in_batch", False, "provided", True), BUILD], False, False, [None, "receive gpu01 gpu02"]),
+        ([(*HAS, "in_batch", False), BUILD], False, False, [None, "receive gpu01 gpu02"]),
+        ([(*HAS, "in_batch", False, "provided", True), HAS], False, True, [None, "receive gpu01 gpu02"]),
+        # With a registry.
+        ([BUILD, BUILD], True, False, ["build", "pull"]),
+        ([PULL, PULL], True, False, ["pull", "pull"]),
+        ([HAS, PUSH, BUILD], True, False, ["none", "build", "pull"]),
+        ([BUILD, (OTHER, "build")], True, False, ["build", "build"]),
+        ([HAS, HAS], True, True, ["build", "pull"]),
     ],
 )
-def test_assignment(hosts, name, options, expected):
-    found = assign(said(hosts), name, **{"registry": False, "share": True, "rebuild": False} | options)
-    assert (found.builder, found.donor, list(found.receivers)) == expected
+def test_who_builds(answers, registry, rebuild, tasks):
+    asked = hosts(*answers)
+    for host, expected in zip(asked, tasks):
+        if expected is None:
+            continue
+        found = assign(asked, host.name, registry=registry, rebuild=rebuild)
+        text = f"receive {found.source} {found.fetcher}" if found.task == "receive" else found.task
+        assert text == expected, host.name
+
+
+def named(number, *names, created=None, key=OTHER):
+    tags = tuple(names or (f"opensora:{number}",))
+    return LocalImage(f"id{number}", number if created is None else created, (), {BUILD_KEY_LABEL: key}, tags)
+
+
+OLD = [named(number) for number in (1, 2, 3, 4)]
+
+
+@pytest.mark.parametrize(
+    ("images", "used", "keep", "provided", "removed"),
+    [
+        (OLD, (), 2, "id4", ["id1"]),
+        (OLD, (), 1, "id4", ["id1", "id2"]),
+        (OLD, (), 3, "id4", []),
+        (OLD, (), 9, "id4", []),
+        # The image in use is the one to go back to; it also counts.
+        (OLD, ("id1",), 1, "id4", ["id2", "id3"]),
+        (OLD, ("id1", "id2", "id3"), 1, "id4", []),
+        # The provided one stays although it is the oldest, as after a return to former inputs.
+        (OLD, (), 1, "id1", ["id2", "id3"]),
+        # Only predicted: the one to come is none of these.
+        (OLD, (), 2, "", ["id1", "id2"]),
+        # Never less than the previous one.
+        (OLD, (), 0, "id4", ["id1", "id2"]),
+        # Somebody else's name, another image of the project, and one without a name.
+        ([named(1, "opensora:1", "backup:1"), *OLD[1:]], (), 1, "id4", ["id2"]),
+        ([named(1, "registry.example/opensora:1"), *OLD[1:]], (), 1, "id4", ["id2"]),
+        ([LocalImage("id1", 1, (), {BUILD_KEY_LABEL: OTHER}), *OLD[1:]], (), 1, "id4", ["id2"]),
+        # Without a name and of the same build key: what a rebuild replaced.
+        ([LocalImage("id1", 1, (), {BUILD_KEY_LABEL: KEY}), *OLD[1:]], (), 1, "id4", ["id1", "id2"]),
+        ([], (), 1, "", []),
+    ],
+)
+def test_images_that_are_too_many(images, used, keep, provided, removed):
+    found = removable_images(images, "opensora", KEY, used=used, keep=keep, provided=provided)
+    assert [entry.id for entry in found] == removed

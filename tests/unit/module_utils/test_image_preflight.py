@@ -49,7 +49,6 @@ def test_the_defaults_are_right(settings):
         ("opensora_image_cuda_architectures", ["sm_90"]),
         ("opensora_image_flash_attention_sha256", "short"),
         ("opensora_image_build_arguments", {"A-B": "1"}),
-        ("opensora_image_keep", 1),
     ],
 )
 def test_values_that_can_not_be_right(settings, name, value):
@@ -162,3 +161,25 @@ def test_card_and_torch(settings, image_stacks, card, stack, codes):
     assert [problem.code for problem in host_problems(host, wanted, {}, missing=False)] == codes
     own = {**wanted, "opensora_image_dockerfile": "Dockerfile"}
     assert host_problems(host, own, {}, missing=False) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("opensora_image_keep", 0),
+        ("opensora_image_cache_from", ["type=inline"]),
+        ("opensora_image_cache_to", ["type=s3,bucket=x"]),
+        ("opensora_image_build_secrets", {"a b": "value-that-is-secret"}),
+    ],
+)
+def test_values_of_the_build(settings, name, value):
+    problems = setting_problems({**settings, name: value})
+    assert [problem.code for problem in problems] == ["variable.invalid"]
+    assert name in problems[0].message
+    assert "value-that-is-secret" not in str(problems)
+
+
+def test_a_login_needs_its_registry(settings):
+    wanted = {**settings, "opensora_image_registry_username": "me"}
+    assert [problem.code for problem in setting_problems(wanted)] == ["variable.invalid"]
+    assert setting_problems({**wanted, "opensora_image_registry": "registry.example"}) == []

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from ansible.module_utils.opensora.image_transfer import TransferError, follow_transfer
+from ansible.module_utils.opensora import image_transfer
+from ansible.module_utils.opensora.image_transfer import TransferError, TransferProgress, follow_transfer, size_text
 
 MIB = 1024**2
 
@@ -35,3 +36,33 @@ def test_small_layers_and_unpacking_say_nothing():
 def test_errors_of_the_engine(error):
     with pytest.raises(TransferError, match="denied"):
         list(follow_transfer([error], "push"))
+
+
+@pytest.mark.parametrize(
+    ("size", "text"), [(0, "0 MiB"), (100 * MIB, "100 MiB"), (5 * 1024 * MIB + 103 * MIB, "5.1 GiB")]
+)
+def test_sizes_for_people(size, text):
+    assert size_text(size) == text
+
+
+def test_progress_by_bytes():
+    progress = TransferProgress("receive")
+    said = [progress.line(done * 5 * MIB, 500 * MIB) for done in (0, 5, 39, 41, 42, 100)]
+    assert said == [
+        "receive 0 % of 500 MiB",
+        None,
+        "receive 39 % of 500 MiB",
+        "receive 41 % of 500 MiB",
+        None,
+        "receive 100 % of 500 MiB",
+    ]
+    assert TransferProgress("load").line(0, 0) == "load 100 % of 0 MiB"
+
+
+def test_a_long_silence_is_broken(monkeypatch):
+    progress = TransferProgress("save")
+    assert progress.line(1, 100) == "save 1 % of 0 MiB"
+    assert progress.line(2, 100) is None
+    later = image_transfer.time.monotonic() + image_transfer.SILENCE_SECONDS + 1
+    monkeypatch.setattr(image_transfer.time, "monotonic", lambda: later)
+    assert progress.line(2, 100) == "save 2 % of 0 MiB"

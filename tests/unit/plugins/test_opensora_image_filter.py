@@ -153,9 +153,41 @@ def test_a_step_mounts_no_more_than_it_reads(dockerfile):
             assert set(re.findall(r" /context/(\S+)", line)) == mounted
 
 
-def test_who_builds_for_whom():
-    asked = {name: {"build_key": "k", "action": action} for name, action in (("a", "none"), ("b", "build"))}
-    decide = FILTERS["opensora_image_assignment"]
-    site = {"registry": False, "share": True, "rebuild": False}
-    assert decide(asked, "b", ["a", "b"], **site) == {"builder": "", "donor": "a", "receivers": ("b",)}
-    assert decide(asked, "b", ["b"], **site)["donor"] == "a"
+def test_ids_of_secrets_are_part_of_the_key_and_values_are_not():
+    key = FILTERS["opensora_image_build_key"]
+    assert key(BUILD) == key({**BUILD, "build_secrets": []})
+    assert key(BUILD) != key({**BUILD, "build_secrets": ["netrc"]})
+
+
+def asked(name, action, key="k", **more):
+    answer = {"build_key": key, "action": action, "compressions": ["zstd", "gzip"]}
+    return {"inventory_hostname": name, "__opensora_image_asked": answer, "__opensora_image_shares": True, **more}
+
+
+def test_assignment():
+    assign = FILTERS["opensora_image_assignment"]
+    hosts = [asked("a", "build"), asked("b", "build"), asked("c", "build", "other")]
+    names = ["a", "b", "c"]
+    found = [assign(hosts, name, names, "", False) for name in names]
+    assert [entry["task"] for entry in found] == ["build", "receive", "build"]
+    assert found[1] == {"task": "receive", "source": "a", "fetcher": "b"}
+    assert assign(hosts, "b", names, "registry.example", False)["task"] == "pull"
+    provided = [asked("a", "build", __opensora_image_provided={"id": "x"}), asked("b", "build")]
+    assert assign(provided, "b", ["b"], "", False) == {"task": "receive", "source": "a", "fetcher": "b"}
+
+
+def test_compression_that_all_hosts_know():
+    hosts = [{"compressions": ["zstd", "gzip"]}, {"compressions": ["gzip"]}]
+    assert FILTERS["opensora_image_compression"](hosts) == "gzip"
+    assert FILTERS["opensora_image_compression"](hosts[:1]) == "zstd"
+
+
+def test_logins_reach_every_step_that_downloads(dockerfile):
+    """A step that asks a server without the site's logins would fail on a private mirror."""
+    steps = [line for line in dockerfile.replace("\\\n", " ").splitlines() if line.startswith("RUN ")]
+    asking = [step for step in steps if re.search(r"fetch_source|install_system_packages|pip install|-index", step)]
+    assert len(asking) > 6
+    local = [step for step in asking if re.search(r" /tmp/(application|tensornvme|flash-attention)", step)]
+    for step in asking:
+        assert ("--mount=type=secret,id=netrc" in step) != (step in local), step
+    assert "required" not in dockerfile
