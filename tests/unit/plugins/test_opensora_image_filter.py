@@ -73,6 +73,7 @@ def dockerfile(request, render_dockerfile):
 def test_the_role_s_own_dockerfile_is_right(dockerfile, image_defaults):
     context = [
         "build-tools.txt",
+        "changed_files.py",
         "fetch_source.sh",
         "flash-attention.txt",
         "healthcheck.py",
@@ -132,10 +133,15 @@ def test_what_the_guide_got_wrong_is_not_there(dockerfile):
     assert not dockerfile.lower().startswith("# syntax")
     assert "extra-index-url" not in dockerfile
     assert "PYTORCH_" not in dockerfile
-    assert "COPY --from=requirements /opt/venv /opt/venv" in dockerfile
     assert "USER ${RUNTIME_UID}:${RUNTIME_GID}" in dockerfile
     # An unquoted bound would be taken for a redirect by the shell.
     assert not re.search(r"^(?!#).*[a-z]>=", dockerfile, re.MULTILINE)
+
+
+def test_what_changes_least_is_the_lowest_layer(dockerfile):
+    copies = re.findall(r"^COPY --from=(\S+) \S+ (\S+)$", dockerfile[dockerfile.index("AS runtime") :], re.MULTILINE)
+    assert [source for source, _ in copies] == ["accelerators", "requirements", "application", "application"]
+    assert copies[0][1].rstrip("/") == copies[1][1].rstrip("/") == "/opt/venv"
 
 
 def test_every_stage_after_torch_proves_that_torch_is_still_the_same(dockerfile):

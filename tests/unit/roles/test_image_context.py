@@ -2,9 +2,11 @@
 # SPDX-License-Identifier: MIT
 from __future__ import annotations
 
+import filecmp
 import importlib.util
 import os
 import re
+import shutil
 import subprocess
 import sys
 from importlib import metadata
@@ -213,3 +215,65 @@ def test_a_pin_stands_above_the_applications_own_list(stage, installed, tmp_path
     wanted.write_text("av==13.1.0\n")
     with pytest.raises(SystemExit, match=r"av==13[.]1[.]0 is wanted"):
         stage.check_requirements(wanted, ["torch==2.10.0"])
+
+
+def test_the_cuda_version_is_read_without_an_import(context, tmp_path):
+    (tmp_path / "torch").mkdir()
+    (tmp_path / "torch/__init__.py").write_text("raise SystemExit('imported')\n")
+    (tmp_path / "torch/version.py").write_text("__version__ = '2.4.0+cu121'\ncuda = '12.1'\n")
+    script, path = context / "verify_stage.py", {"PYTHONPATH": str(tmp_path)}
+    assert run(script, "--cuda", "12.1", **path) == (0, "checked: torch 2.4.0+cu121 for CUDA 12.1\n")
+    found, output = run(script, "--cuda", "12.8", **path)
+    assert found == 1
+    assert "is built for CUDA 12.1, wanted is 12.8" in output
+
+
+@pytest.fixture
+def states(tmp_path):
+    """Two states of a folder, the latter with changes of every kind."""
+    before, after = tmp_path / "before", tmp_path / "after"
+    for name in ("kept.py", "changed.py", "gone/deep/file.py", "half/gone.py", "half/kept.py"):
+        (before / name).parent.mkdir(parents=True, exist_ok=True)
+        (before / name).write_text("1")
+    (before / "python").symlink_to("/usr/bin/python3")
+    (before / "moved").symlink_to("kept.py")
+    shutil.copytree(before, after, symlinks=True)
+    for path in before.rglob("*"):
+        os.utime(path, ns=(10**18, 10**18), follow_symlinks=False)
+    for path in after.rglob("*"):
+        os.utime(path, ns=(10**18, 10**18), follow_symlinks=False)
+    (after / "changed.py").write_text("2")
+    shutil.rmtree(after / "gone")
+    (after / "half/gone.py").unlink()
+    (after / "new/empty").mkdir(parents=True)
+    (after / "new/script").write_text("x")
+    (after / "new/script").chmod(0o755)
+    (after / "moved").unlink()
+    (after / "moved").symlink_to("changed.py")
+    (after / "folder").symlink_to("new")
+    return before, after, tmp_path / "changes"
+
+
+def test_what_a_step_changed(context, states):
+    _, after, target = states
+    found, output = run(context / "changed_files.py", *map(str, states))
+    assert found == 0
+    assert output == f"4 files of {after} are new or changed, 2 are gone\n"
+    changed = {str(path.relative_to(target)) for path in target.rglob("*")}
+    assert changed == {".removed", "changed.py", "folder", "moved", "new", "new/empty", "new/script"}
+    assert (target / ".removed").read_text() == "gone\nhalf/gone.py\n"
+    assert (target / "new/script").stat().st_ino == (after / "new/script").stat().st_ino
+
+
+def test_former_state_and_changes_give_the_new_state(context, states):
+    """Done as the Dockerfile does it: the changes over the former state, then what is gone."""
+    before, after, target = states
+    run(context / "changed_files.py", *map(str, states))
+    shell = (
+        'cp -a "$2/." "$1/" && cd "$1" && xargs --no-run-if-empty --delimiter "\\n" rm -rf -- < .removed && rm .removed'
+    )
+    subprocess.run(["sh", "-c", shell, "sh", before, target], check=True)  # noqa: S603, S607 (a fixed line)
+    compared = filecmp.dircmp(before, after)
+    assert not compared.left_only + compared.right_only + compared.diff_files
+    assert {path.name for path in before.rglob("*")} == {path.name for path in after.rglob("*")}
+    assert (before / "moved").readlink() == (after / "moved").readlink()
