@@ -8,6 +8,7 @@ Run it on the host that builds, as root, with the build context that the role ha
     python3 image.py --context /opt/opensora-site/image/context --base BASE@sha256:… --python 3.11
         --application FOLDER      the application's tree, which the guide's image copies
         --argument NAME=VALUE     further build arguments of the role's Dockerfile
+        --guide-base BASE         another base for the guide's side, such as one with CUDA's development files
         --rounds 1
 
 Each round: both cold (build cache emptied before each), both after a change of one line of the application, both after
@@ -91,6 +92,7 @@ def main() -> None:
     parser.add_argument("--context", type=Path, required=True)
     parser.add_argument("--application", type=Path, required=True)
     parser.add_argument("--base", required=True)
+    parser.add_argument("--guide-base", default="")
     parser.add_argument("--python", required=True)
     parser.add_argument("--index", default="")
     parser.add_argument("--argument", action="append", default=[])
@@ -113,7 +115,7 @@ def main() -> None:
         shutil.move(str(Path(temporary) / "application"), Path(temporary) / "application-context" / "source")
         sides = [
             Side("ours", ours, [*words, "--build-arg", f"RUNTIME_BASE_IMAGE={arguments.base}", *more, *replaced]),
-            Side("guide", theirs, words),
+            Side("guide", theirs, [*words, "--build-arg", f"BASE_IMAGE={arguments.guide_base or arguments.base}"]),
         ]
         trees = {"ours": Path(temporary) / "application-context" / "source", "guide": theirs / "application"}
         for number in range(arguments.rounds):
