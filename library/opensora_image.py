@@ -261,15 +261,13 @@ from ansible.module_utils.opensora.build_key import (
 )
 from ansible.module_utils.opensora.buildx_command import (
     BuildTimeoutError,
-    Reporter,
-    Turn,
     buildx_arguments,
-    exclusive,
     run_build,
     write_context,
 )
 from ansible.module_utils.opensora.buildx_progress import BuildProgress
 from ansible.module_utils.opensora.disk_space import disk_problems
+from ansible.module_utils.opensora.host_lock import LockedError, Reporter, Turn, exclusive
 from ansible.module_utils.opensora.image_archive import (
     COMPRESSIONS,
     ImageArchive,
@@ -375,7 +373,7 @@ class ImageTask:
                 self._act(engine, decision, turn)
                 provided = self._provided(engine, decision)
                 removed = self._remove_older(engine, provided) if decision.action != "none" else []
-        except BuildTimeoutError as error:
+        except (BuildTimeoutError, LockedError) as error:
             self._fail("image", "image.timeout", str(error), "Raise opensora_image_build_timeout and run again.")
         except TransferError as error:
             self._fail_transfer(decision, error)

@@ -88,7 +88,7 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.opensora.build_key import BUILD_KEY_LABEL
-from ansible.module_utils.opensora.buildx_command import Reporter
+from ansible.module_utils.opensora.host_lock import Reporter
 from ansible.module_utils.opensora.image_archive import ImageArchive, compress, room_problem, write_parts
 from ansible.module_utils.opensora.image_decision import LocalImage
 from ansible.module_utils.opensora.image_engine import EngineError, ImageEngine

@@ -5,9 +5,6 @@
 from __future__ import annotations
 
 import ctypes
-import fcntl
-import json
-import os
 import queue
 import shlex
 import shutil
@@ -15,15 +12,13 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from ansible.module_utils.opensora.build_cache import export_argument
 from ansible.module_utils.opensora.buildx_progress import BuildProgress, Event
-from ansible.module_utils.opensora.private_folder import hide
+from ansible.module_utils.opensora.host_lock import Reporter, Turn
 
 # A running step is shown again after this many seconds, so that a long one is seen to live.
 HEARTBEAT_SECONDS = 20.0
@@ -35,43 +30,7 @@ _LIBC = ctypes.CDLL(None)
 
 
 class BuildTimeoutError(Exception):
-    """A build or the wait for another one took longer than allowed."""
-
-
-class Reporter:
-    """Writes what happens as JSON lines, for whoever watches.
-
-    Args:
-        path: File to append to; None keeps silent.
-        hidden: Words that no line may show.
-    """
-
-    def __init__(self, path: str | None, hidden: Collection[str] = ()) -> None:
-        self._paths = [Path(path)] if path else []
-        self._hidden = hidden
-
-    def also(self, path: Path) -> None:
-        """Write to another file as well, which is emptied first: the journal that a waiting run reads."""
-        path.write_text("", encoding="utf-8")
-        path.chmod(0o644)
-        self._paths.append(path)
-
-    def say(self, line: str, **details: Any) -> None:
-        """Append one line of text with details."""
-        # Before they are made JSON, which would write some characters of a word in another way.
-        shown = {name: self.hide(value) if isinstance(value, str) else value for name, value in details.items()}
-        text = json.dumps({**shown, "line": self.hide(line)}) + "\n"
-        for path in self._paths:
-            with path.open("a", encoding="utf-8") as file:
-                file.write(text)
-
-    def hide(self, text: str) -> str:
-        """Return a text without the words that no line may show."""
-        return hide(text, self._hidden)
-
-    def event(self, event: Event) -> None:
-        """Append an event of a build."""
-        self.say(**event.as_dict())
+    """A build took longer than allowed."""
 
 
 def buildx_arguments(
@@ -145,62 +104,6 @@ def write_context(folder: Path, dockerfile: str, files: Mapping[str, str]) -> No
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
         path.chmod(0o644)
-
-
-@dataclass
-class Turn:
-    """The right to change the images of a host, which one run has at a time.
-
-    Attributes:
-        file: The lock. A process that inherits it keeps the right until it has ended.
-        waited: Whether another run had the right first.
-    """
-
-    file: int
-    waited: bool
-
-
-@contextmanager
-def exclusive(path: Path, deadline: float, reporter: Reporter) -> Iterator[Turn]:
-    """Hold a lock, so that two builds never run at once on a host; another one is waited for.
-
-    What the other one does is shown meanwhile, from the journal that stands beside the lock. The kernel takes the lock
-    back from a process that ends in any way, so it can't be left over.
-
-    Args:
-        path: Lock file.
-        deadline: Monotonic time until which to wait.
-        reporter: Is told about the wait.
-
-    Raises:
-        BuildTimeoutError: The other build took too long.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    journal = path.with_suffix(".progress")
-    with path.open("a+", encoding="utf-8") as file:
-        waited, seen = False, 0
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                file.seek(0)
-                holder = file.read().strip() or "unknown"
-                if not waited:
-                    reporter.say(f"waiting for another build on this host (process {holder})")
-                lines, seen = _new_lines(journal, seen)
-                # At first only where the other one is now, then every step of it.
-                for line in lines if waited else lines[-1:]:
-                    reporter.say(f"the other build: {line}")
-                waited = True
-                if time.monotonic() > deadline:
-                    raise BuildTimeoutError(f"another build (process {holder}) holds {path}") from None
-                time.sleep(_POLL_SECONDS)
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
-        reporter.also(journal)
-        yield Turn(file.fileno(), waited)
 
 
 def run_build(
@@ -292,26 +195,13 @@ class _Watcher:
         if self._cached:
             self._reporter.say(f"{self._cached} step{'s' if self._cached > 1 else ''} from the cache")
             self._cached = 0
-        self._reporter.event(event)
+        self._reporter.say(**event.as_dict())
 
 
 def _read(stream: IO[str], lines: queue.Queue[str | None]) -> None:
     for line in stream:
         lines.put(line)
     lines.put(None)
-
-
-def _new_lines(journal: Path, seen: int) -> tuple[list[str], int]:
-    """Return the whole lines that a journal got since it had this length, and its length now."""
-    try:
-        data = journal.read_bytes()
-    except OSError:
-        return [], seen
-    # A shorter one was begun anew.
-    fresh = data[seen if seen <= len(data) else 0 :]
-    whole = fresh[: fresh.rfind(b"\n") + 1]
-    lines = [str(json.loads(line)["line"]) for line in whole.splitlines()]
-    return lines, len(data) - len(fresh) + len(whole)
 
 
 def _end_with_parent() -> None:

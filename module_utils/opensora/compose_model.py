@@ -13,10 +13,11 @@ if TYPE_CHECKING:
 
     from ansible.module_utils.opensora.service_settings import HealthTimes, PublishedPort
 
-PROJECT = "opensora"
 SERVICE = "opensora"
 APPLICATION_DIRECTORY = "/opt/open-sora"
 SOURCE_DIRECTORY = "/workspace"
+CACHE_DIRECTORY = "/var/cache/opensora"
+HOME_DIRECTORY = "/home/opensora"
 CDI_KIND = "nvidia.com/gpu"
 PROFILE_LABEL = "org.opensora-site.environment-profile"
 
@@ -24,6 +25,8 @@ PROFILE_LABEL = "org.opensora-site.environment-profile"
 _CDI_BY_DEFAULT = (28, 2)
 # Docker 28.2 also is the first that knows CDI before it brings its containers back (moby issue 49989).
 _CDI_RESTART = (28, 2)
+# What is written to memory where the image can't be written to. Programs compile into /tmp and load it from there.
+_TEMPORARY = {"/tmp": "exec", HOME_DIRECTORY: "noexec"}  # noqa: S108 (a folder of the container)
 # Docker 25 is the first that checks more often while the start period lasts.
 _START_INTERVAL = (25, 0)
 
@@ -48,6 +51,7 @@ class Service:
     """Everything the compose project is made of, already checked.
 
     Attributes:
+        project: Name of the compose project.
         image: Image by digest.
         command: Command of the container.
         user: ``UID:GID``.
@@ -60,6 +64,11 @@ class Service:
         checkpoints_directory: Folder of the host with the weights; mounted read-only.
         samples_directory: Folder of the host for the videos.
         source_directory: Folder of the host with an application tree to work on, or an empty text.
+        cache_directory: Folder of the host for what the application compiles and downloads, or an empty text.
+        secrets: Path of the file on the host of each secret, by its name.
+        read_only: Whether the image can't be written to by the container.
+        temporary_bytes: Size of each folder in memory of a container that is read-only.
+        pids_limit: How many processes and threads the container may have, -1 for unlimited.
         shm_bytes: Size of /dev/shm.
         ulimits: Resource limits, -1 for unlimited.
         health_command: Command of the health check.
@@ -69,6 +78,7 @@ class Service:
         tty: Whether the container has a terminal.
     """
 
+    project: str
     image: str
     command: tuple[str, ...]
     user: str
@@ -81,6 +91,11 @@ class Service:
     checkpoints_directory: str
     samples_directory: str
     source_directory: str
+    cache_directory: str
+    secrets: Mapping[str, str]
+    read_only: bool
+    temporary_bytes: int
+    pids_limit: int
     shm_bytes: int
     ulimits: Mapping[str, int]
     health_command: tuple[str, ...]
@@ -180,6 +195,8 @@ def build_project(service: Service) -> dict[str, Any]:
     volumes = [_bind(service.source_directory, SOURCE_DIRECTORY)] if service.source_directory else []
     volumes.append(_bind(service.checkpoints_directory, f"{root}/ckpts", read_only=True))
     volumes.append(_bind(service.samples_directory, f"{root}/samples"))
+    if service.cache_directory:
+        volumes.append(_bind(service.cache_directory, CACHE_DIRECTORY))
     definition: dict[str, Any] = {
         "image": service.image,
         "command": list(service.command),
@@ -192,20 +209,32 @@ def build_project(service: Service) -> dict[str, Any]:
         "security_opt": ["no-new-privileges:true"],
         "environment": dict(sorted(_environment(service).items())),
         "volumes": volumes,
+        "pids_limit": service.pids_limit,
         "shm_size": service.shm_bytes,
         "ulimits": {name: {"soft": limit, "hard": limit} for name, limit in sorted(service.ulimits.items())},
         "healthcheck": _health_check(service),
         "logging": {"driver": "json-file", "options": {"max-size": "100m", "max-file": "3"}},
         "labels": {PROFILE_LABEL: service.profile},
     }
+    if service.read_only:
+        definition["read_only"] = True
+        definition["tmpfs"] = [
+            f"{path}:rw,{execution},nosuid,nodev,mode=1777,size={service.temporary_bytes}"
+            for path, execution in _TEMPORARY.items()
+        ]
+    if service.secrets:
+        definition["secrets"] = sorted(service.secrets)
     if service.network_mode == "host":
         definition["network_mode"] = "host"
     if service.ports:
         definition["ports"] = [str(port) for port in service.ports]
     if service.gpus:
         definition["deploy"] = {"resources": {"reservations": {"devices": [_reservation(service)]}}}
-    project: dict[str, Any] = _escape({"name": PROJECT, "services": {SERVICE: definition}})
-    return project
+    project: dict[str, Any] = {"name": service.project, "services": {SERVICE: definition}}
+    if service.secrets:
+        project["secrets"] = {name: {"file": path} for name, path in sorted(service.secrets.items())}
+    escaped: dict[str, Any] = _escape(project)
+    return escaped
 
 
 def _reservation(service: Service) -> dict[str, Any]:

@@ -7,12 +7,17 @@ Not pure, unlike the other files here: it needs the Docker SDK and runs the ``do
 
 from __future__ import annotations
 
+import errno
 import os
+import socket
 import subprocess
 import time
+from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ansible.module_utils.opensora.compose_model import PROFILE_LABEL
+from ansible.module_utils.opensora.host_occupancy import ComputeProcess, listener_in, parse_compute_processes
 from ansible.module_utils.opensora.service_state import (
     PROJECT_LABEL,
     SERVICE_LABEL,
@@ -33,6 +38,7 @@ except ImportError as error:  # a bare host, on which check mode still has to pr
     IMPORT_ERROR = error
 
 COMPOSE_FILE = "compose.yaml"
+# Written by earlier versions, in place of the releases.
 PREVIOUS_FILE = "compose.previous.yaml"
 _SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _COMPOSE = ("docker", "compose", "--ansi", "never", "--progress", "plain")
@@ -74,6 +80,17 @@ class DockerServiceClient:
                 f"the engine at {docker_host} doesn't answer ({error}): run playbooks/engine.yml"
             ) from error
 
+    def of_project(self, project: str, directory: str) -> DockerServiceClient:
+        """Return a client for another compose project of the same engine.
+
+        Args:
+            project: Name of the compose project.
+            directory: Folder of its compose file.
+        """
+        other = copy(self)
+        other.project, other.directory = project, directory
+        return other
+
     def read_state(self) -> ServiceState:
         """Return the state of the service's container; the running one when there are several."""
         labels = [
@@ -90,6 +107,71 @@ class DockerServiceClient:
         except DockerException:  # removed between the two calls
             return ServiceState()
         return from_inspect(inspected, [container["Id"][:12] for container in found[1:]])
+
+    def own_projects(self, root: str) -> dict[str, str]:
+        """Return the folder of each compose project of this role whose folder is a given one or right below it.
+
+        Args:
+            root: ``opensora_service_directory``.
+        """
+        found: dict[str, str] = {}
+        for container in self.api.containers(all=True, filters={"label": [PROFILE_LABEL]}):
+            labels = container.get("Labels") or {}
+            folder = os.path.realpath(labels.get(WORKING_DIRECTORY_LABEL, ""))
+            if os.path.realpath(root) in (folder, str(Path(folder).parent)):
+                found[labels[PROJECT_LABEL]] = folder
+        return found
+
+    def own_ports(self) -> set[int]:
+        """Return the ports of the host that the service's container publishes already."""
+        label = {"label": [f"{PROJECT_LABEL}={self.project}"]}
+        ports = [port for container in self.api.containers(filters=label) for port in container.get("Ports") or []]
+        return {int(port["PublicPort"]) for port in ports if port.get("PublicPort")}
+
+    def own_processes(self) -> set[int]:
+        """Return the numbers on the host of the processes in containers of this role."""
+        found: set[int] = set()
+        for container in self.api.containers(filters={"label": [PROFILE_LABEL]}):
+            try:
+                top = self.api.top(container["Id"], ps_args="-eo pid")
+            except DockerException:  # ended between the two calls
+                continue
+            found |= {int(row[0]) for row in top.get("Processes") or []}
+        return found
+
+    def compute_processes(self) -> list[ComputeProcess]:
+        """Return the processes that compute on GPUs of the host; none where nvidia-smi does not tell."""
+        fields = "gpu_uuid,pid,used_memory,process_name"
+        try:
+            code, output, _ = self._run(
+                ["nvidia-smi", f"--query-compute-apps={fields}", "--format=csv,noheader,nounits"], None
+            )
+        except ServiceError:
+            return []
+        return parse_compute_processes(output) if code == 0 else []
+
+    def listener(self, address: str, port: int) -> str:
+        """Return who else listens where a port is to be published; empty for nobody.
+
+        Args:
+            address: Address of the host.
+            port: Port of the host.
+        """
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((address, port))
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    return ""
+            else:
+                return ""
+        try:
+            _, output, _ = self._run(["ss", "-H", "-ltnp"], None)
+        except ServiceError:
+            output = ""
+        return listener_in(output, port) or "another process"
 
     def image_id(self, image: str) -> str | None:
         """Return the ID of an image on this host, or None."""
@@ -219,7 +301,9 @@ class DockerServiceClient:
                 cwd="/",
             )
         except FileNotFoundError as error:
-            raise ServiceError("there is no docker command on this host: run playbooks/engine.yml first") from error
+            raise ServiceError(
+                f"there is no {command[0]} command on this host: run playbooks/engine.yml first"
+            ) from error
         return done.returncode, done.stdout, done.stderr
 
     def project_objects(self) -> dict[str, list[str]]:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+# Instead of an expression: a service without a GPU, for a look at the image where there is none.
+NO_GPU = "none"
 EXAMPLES = "[*] (all), [0] (the first), [?memory_total_mib >= `40000`] | [:2], [].mig.devices[] (MIG instances)"
 
 

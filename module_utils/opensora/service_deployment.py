@@ -8,8 +8,9 @@ Not pure: it writes the compose file and acts through a :class:`DockerServiceCli
 from __future__ import annotations
 
 import os
+import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,8 @@ from ansible.module_utils.opensora.docker_service_client import (
     DockerServiceClient,
     ServiceError,
 )
+from ansible.module_utils.opensora.folder_access import Denied, denial_problem, denied, give_to_user
+from ansible.module_utils.opensora.host_occupancy import busy_gpus, container_in
 from ansible.module_utils.opensora.problems import Problem
 from ansible.module_utils.opensora.service_health import (
     check_proof,
@@ -27,12 +30,17 @@ from ansible.module_utils.opensora.service_health import (
     evidence,
     judge,
 )
+from ansible.module_utils.opensora.service_plan import PROJECT
+from ansible.module_utils.opensora.service_releases import FOLDER as RELEASES
+from ansible.module_utils.opensora.service_releases import Release, earlier, new_release, read_releases, record
 from ansible.module_utils.opensora.service_state import Decision, ServiceState, decide, describe_state, predict_state
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 BUILD_LABEL = "org.opensora-site.build-key"
+# Folder of the secrets' files beside the compose file.
+SECRETS = "secrets"
 _POLL_SECONDS = 0.5
 
 
@@ -57,6 +65,12 @@ class Wanted:
         directories: Folders that have to be there: path, uid, gid, writable.
         health_wait: Seconds to wait for health.
         proof_command: Command run in the healthy container.
+        secrets: Text of each secret by its name, and the numeric user that reads them.
+        secrets_owner: (uid, gid) of that user.
+        keep_releases: How many releases to keep, the current one among them.
+        take_ownership: Whether folders that the user can't use are given to it.
+        share_gpus: Whether GPUs may be in use by others.
+        is_rollback: Whether it goes back to an earlier release, which is recorded already.
     """
 
     definition: str
@@ -66,6 +80,12 @@ class Wanted:
     directories: tuple[Mapping[str, Any], ...]
     health_wait: int
     proof_command: tuple[str, ...]
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    secrets_owner: tuple[int, int] = (0, 0)
+    keep_releases: int = 3
+    take_ownership: bool = False
+    share_gpus: bool = False
+    is_rollback: bool = False
 
 
 class Deployment:
@@ -79,8 +99,8 @@ class Deployment:
 
     def __init__(self, client: DockerServiceClient | None, directory: str, wanted: Wanted) -> None:
         self._client = client
-        self._file = Path(directory) / COMPOSE_FILE
-        self._previous = Path(directory) / PREVIOUS_FILE
+        self._directory = Path(directory)
+        self._file = self._directory / COMPOSE_FILE
         self._wanted = wanted
 
     def run(self, *, check_mode: bool) -> dict[str, Any]:
@@ -93,6 +113,8 @@ class Deployment:
         old_definition = self._file.read_text(encoding="utf-8") if self._file.is_file() else None
         before = self._client.read_state() if self._client else ServiceState()
         missing = [entry for entry in wanted.directories if not Path(entry["path"]).is_dir()]
+        usable = check_directories(wanted.directories, take_ownership=wanted.take_ownership)
+        stale_secrets = differing_secrets(self._directory, wanted.secrets)
         decision = decide(
             before,
             config_hash=self._config_hash(check_mode=check_mode),
@@ -108,15 +130,21 @@ class Deployment:
                     [Problem("engine", "engine.unreachable", "error", "there is no engine", "Install it.")]
                 )
             make_directories(missing)
-            check_directories(wanted.directories)
+            for entry, found in usable:
+                give_to_user(entry, found)
             after = self._act(self._client, decision, before, old_definition)
         elif self._client and decision.action != "none":
-            refuse_collisions(self._client, wanted.ports)
+            self._refuse_what_is_taken(self._client)
+        on_disk = [
+            *(("directories", f"the folder {entry['path']} is missing") for entry in missing),
+            *((("ownership", f"{found[0]} is not usable for the service's user") for _, found in usable)),
+            *(("secrets", f"the secret {name} differs") for name in stale_secrets),
+        ]
         return {
-            "changed": bool(missing) or (decision.changes and (check_mode or _differs(before, after, decision))),
+            "changed": bool(on_disk) or (decision.changes and (check_mode or _differs(before, after, decision))),
             "action": decision.action,
-            "changed_keys": list(decision.changed_keys) + (["directories"] if missing else []),
-            "reasons": list(decision.reasons) + [f"the folder {entry['path']} is missing" for entry in missing],
+            "changed_keys": list(dict.fromkeys([*decision.changed_keys, *(key for key, _ in on_disk)])),
+            "reasons": [*decision.reasons, *(reason for _, reason in on_disk)],
             "service": service_result(after),
             "problems": [],
             "diff": [
@@ -155,6 +183,7 @@ class Deployment:
         if decision.action == "none":
             if decision.write_file:
                 write_file(self._file, self._wanted.definition)
+            write_secrets(self._directory, self._wanted.secrets, self._wanted.secrets_owner)
             settled = before.status == "running" and before.health in (None, "healthy")
             if settled:
                 return before
@@ -163,15 +192,33 @@ class Deployment:
             if problems:
                 raise DeploymentError(problems)
             return state
-        refuse_collisions(client, self._wanted.ports)
-        if old_definition is not None and old_definition != self._wanted.definition:
-            write_file(self._previous, old_definition)
-        write_file(self._file, self._wanted.definition)
+        wanted = self._wanted
+        self._refuse_what_is_taken(client)
+        write_secrets(self._directory, wanted.secrets, wanted.secrets_owner)
+        write_file(self._file, wanted.definition)
         state, problems = self._bring_up(client, before.restart_count, force=decision.force)
         if problems:
             problems += self._go_back(client, before, old_definition, state)
             raise DeploymentError(problems, changed=True)
+        if not wanted.is_rollback:
+            release = new_release(wanted.definition, wanted.image, wanted.gpus, wanted.ports, time.time())
+            record(self._directory, release, wanted.keep_releases)
         return state
+
+    def _refuse_what_is_taken(self, client: DockerServiceClient) -> None:
+        """Stop when something that isn't ours has a name, a port or a GPU of the service.
+
+        Raises:
+            DeploymentError: Naming each object and its owner.
+        """
+        refuse_collisions(client, self._wanted.ports)
+        if self._wanted.share_gpus:
+            return
+        processes = [process for process in client.compute_processes() if process.gpu in self._wanted.gpus]
+        if processes:
+            problems = busy_gpus(processes, self._wanted.gpus, client.own_processes(), container_of_process)
+            if problems:
+                raise DeploymentError(problems)
 
     def _bring_up(
         self, client: DockerServiceClient, restarts: int, *, force: bool
@@ -216,9 +263,7 @@ class Deployment:
             return [Problem("compose", "service.stopped", "error", message, "Correct the cause and run again.")]
         write_file(self._file, old_definition)
         wanted = self._wanted
-        self._wanted = Wanted(
-            old_definition, before.image or "", before.gpus, (), (), wanted.health_wait, wanted.proof_command
-        )
+        self._wanted = replace(wanted, definition=old_definition, image=before.image or "", gpus=before.gpus)
         try:
             state, problems = self._bring_up(client, 0, force=failed.config_hash == before.config_hash)
         finally:
@@ -238,6 +283,36 @@ class Deployment:
         return [Problem("compose", "service.rolled_back", "error", message, "Correct the cause and run again.")]
 
 
+def earlier_release(client: DockerServiceClient | None, directory: str, name: str) -> Release:
+    """Return the release to go back to, once it is known that its image can be had.
+
+    Raises:
+        ReleaseError: There is none.
+        DeploymentError: Its image is gone.
+    """
+    file = Path(directory) / COMPOSE_FILE
+    current = file.read_text(encoding="utf-8") if file.is_file() else None
+    release = earlier(read_releases(Path(directory)), current, name)
+    # With a name before the digest, compose can still pull it.
+    if client and client.image_id(release.image) is None and "@" not in release.image:
+        message = f"the image {release.image} of release {release.name} is not on the host any more"
+        advice = "Keep more of them (opensora_image_keep), or deploy that version by its inventory again."
+        raise DeploymentError([Problem("image", "image.missing", "error", message, advice)])
+    return release
+
+
+def of_release(wanted: Wanted, release: Release) -> Wanted:
+    """Return the wish to have an earlier release, in the surroundings of the current one."""
+    return replace(
+        wanted,
+        definition=release.definition,
+        image=release.image,
+        gpus=release.gpus,
+        ports=release.ports,
+        is_rollback=True,
+    )
+
+
 def refuse_collisions(client: DockerServiceClient, ports: Sequence[str]) -> None:
     """Stop when something that isn't ours is in the way.
 
@@ -249,6 +324,12 @@ def refuse_collisions(client: DockerServiceClient, ports: Sequence[str]) -> None
         DeploymentError: Naming each object and its owner.
     """
     owners = client.foreign_owners(ports)
+    if not owners:
+        own = client.own_ports()
+        for port in ports:
+            address, number = port.rsplit(":", 2)[0].strip("[]"), int(port.split(":")[-2])
+            if number not in own and (who := client.listener(address, number)):
+                owners.append(f"port {number} is in use by {who}")
     if owners:
         advice = "Remove the other one, or change the port (opensora_service_ports); it was left alone."
         raise DeploymentError([Problem("compose", "service.collision", "error", line, advice) for line in owners])
@@ -287,39 +368,51 @@ def prove(
     return problems
 
 
-def remove(
-    client: DockerServiceClient | None,
-    directory: str,
-    remove_image: bool,
-    check_mode: bool,
-) -> dict[str, Any]:
-    """Remove the service, its networks and its compose file, and return the result of the module.
+def projects_below(client: DockerServiceClient | None, root: str) -> dict[str, str]:
+    """Return the folder of each compose project of this role on the host, by its containers and by its files.
 
     Args:
         client: The engine, or None where there is none.
-        directory: Folder of the compose file.
+        root: ``opensora_service_directory``.
+    """
+    found = client.own_projects(root) if client else {}
+    top = Path(root)
+    for file in [top / COMPOSE_FILE, *sorted(top.glob(f"*/{COMPOSE_FILE}"))]:
+        if file.is_file():
+            name = PROJECT if file.parent == top else f"{PROJECT}-{file.parent.name}"
+            found.setdefault(name, str(file.parent))
+    return found
+
+
+def remove(
+    client: DockerServiceClient | None,
+    projects: Mapping[str, str],
+    remove_image: bool,
+    check_mode: bool,
+) -> dict[str, Any]:
+    """Remove services, their networks and their compose files, and return the result of the module.
+
+    Args:
+        client: The engine, or None where there is none.
+        projects: Folder of each compose project.
         remove_image: Whether images built by this project go as well.
         check_mode: Whether to predict only.
     """
-    objects = client.project_objects() if client else {"containers": [], "networks": []}
-    folder = Path(directory)
-    files = [str(folder / name) for name in (COMPOSE_FILE, PREVIOUS_FILE) if (folder / name).exists()]
-    images = (
-        [(i.get("RepoTags") or [i["Id"]])[0] for i in client.images(BUILD_LABEL)] if client and remove_image else []
-    )
-    before = {**objects, "files": files, "images": images}
+    clients = [client.of_project(name, folder) for name, folder in projects.items()] if client else []
+    found = [one.project_objects() for one in clients]
+    before = {
+        "containers": [name for objects in found for name in objects["containers"]],
+        "networks": [name for objects in found for name in objects["networks"]],
+        "files": [str(path) for folder in projects.values() for path in _own_files(Path(folder))],
+        "images": [_image_name(image) for image in client.images(BUILD_LABEL)] if client and remove_image else [],
+    }
     changed = any(before.values())
-    if client:
-        refuse_collisions(client, ())
+    for one in clients:
+        refuse_collisions(one, ())
     if client and not check_mode:
-        if any(objects.values()):
-            code, output, errors = client.take_down()
-            if code != 0 or any(client.project_objects().values()):
-                raise DeploymentError([classify_compose_failure(errors or output)])
-        for path in files:
-            Path(path).unlink()
-        if folder.is_dir() and not any(folder.iterdir()):
-            folder.rmdir()
+        for one in clients:
+            take_down(one)
+        _remove_files([Path(folder) for folder in projects.values()])
         if remove_image:
             client.remove_images(BUILD_LABEL)
     listing = "".join(f"{kind}: {', '.join(names) or 'none'}\n" for kind, names in before.items())
@@ -333,6 +426,40 @@ def remove(
         "problems": [],
         "diff": {"before_header": "service", "after_header": "service", "before": listing, "after": nothing},
     }
+
+
+def take_down(client: DockerServiceClient) -> None:
+    """Remove containers and networks of a project.
+
+    Raises:
+        DeploymentError: Something is still there.
+    """
+    if any(client.project_objects().values()):
+        code, output, errors = client.take_down()
+        if code != 0 or any(client.project_objects().values()):
+            raise DeploymentError([classify_compose_failure(errors or output)])
+
+
+def _own_files(folder: Path) -> list[Path]:
+    """Return what this role wrote into the folder of a compose project."""
+    return [path for name in (COMPOSE_FILE, PREVIOUS_FILE, RELEASES, SECRETS) if (path := folder / name).exists()]
+
+
+def _remove_files(folders: Sequence[Path]) -> None:
+    """Remove what this role wrote into folders, and those that are empty then."""
+    for path in (path for folder in folders for path in _own_files(folder)):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    # The deepest first: those of several services lie in one.
+    for folder in sorted(set(folders), key=lambda path: -len(path.parts)):
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+
+
+def _image_name(image: Mapping[str, Any]) -> str:
+    return str((image.get("RepoTags") or [image["Id"]])[0])
 
 
 def service_result(state: ServiceState) -> dict[str, Any]:
@@ -363,30 +490,56 @@ def make_directories(entries: Sequence[Mapping[str, Any]]) -> None:
         os.chown(path, entry["uid"], entry["gid"])
 
 
-def check_directories(entries: Sequence[Mapping[str, Any]]) -> None:
-    """Refuse folders that the service's user can't write to; they may hold someone's data and are not changed.
+def check_directories(
+    entries: Sequence[Mapping[str, Any]], *, take_ownership: bool
+) -> list[tuple[Mapping[str, Any], list[Denied]]]:
+    """Return the folders that the service's user can't use; they may hold someone's data.
+
+    Args:
+        entries: Path, uid, gid and whether the user has to be able to write.
+        take_ownership: Whether they are going to be given to the user.
 
     Raises:
-        DeploymentError: With the command that would correct it.
+        DeploymentError: They are not, with the command that would correct it.
     """
-    problems = []
-    for entry in entries:
-        status = Path(entry["path"]).stat()
-        owner_writes = status.st_uid == entry["uid"] and status.st_mode & 0o300 == 0o300  # noqa: PLR2004 -- write and search
-        group_writes = status.st_gid == entry["gid"] and status.st_mode & 0o030 == 0o030  # noqa: PLR2004
-        others_write = status.st_mode & 0o003 == 0o003  # noqa: PLR2004
-        if entry["writable"] and not (owner_writes or group_writes or others_write):
-            mode = oct(status.st_mode & 0o7777)[2:]
-            message = (
-                f"{entry['path']} belongs to {status.st_uid}:{status.st_gid} with mode {mode}, "
-                f"the service's user {entry['uid']}:{entry['gid']} can't write there"
-            )
-            advice = (
-                f"chown {entry['uid']}:{entry['gid']} {entry['path']} on the host, or choose another folder or user."
-            )
-            problems.append(Problem("disk", "directory.not_writable", "error", message, advice))
-    if problems:
-        raise DeploymentError(problems)
+    found = [(entry, what) for entry in entries if (what := denied(entry))]
+    if found and not take_ownership:
+        raise DeploymentError([denial_problem(entry, what) for entry, what in found])
+    return found
+
+
+def container_of_process(pid: int) -> str:
+    """Return the short ID of the container in which a process of the host runs; empty for none."""
+    try:
+        return container_in(Path(f"/proc/{pid}/cgroup").read_text(encoding="ascii"))
+    except OSError:
+        return ""
+
+
+def differing_secrets(directory: Path, secrets: Mapping[str, str]) -> list[str]:
+    """Return the names of the secrets whose files are missing, differ, or are not wanted any more."""
+    folder = directory / SECRETS
+    there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    wrong = {name for name, text in secrets.items() if name not in there or (folder / name).read_text() != text}
+    return sorted(wrong | (there - set(secrets)))
+
+
+def write_secrets(directory: Path, secrets: Mapping[str, str], owner: tuple[int, int]) -> None:
+    """Write each secret into a file that only the service's user can read.
+
+    A file that is there is written to and not replaced: a running container has it mounted and sees the new text.
+    """
+    folder = directory / SECRETS
+    for name in differing_secrets(directory, secrets):
+        path = folder / name
+        if name not in secrets:
+            path.unlink()
+            continue
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.touch(0o400)
+        path.chmod(0o400)
+        os.chown(path, *owner)
+        path.write_text(secrets[name], encoding="utf-8")
 
 
 def write_file(path: Path, content: str) -> None:

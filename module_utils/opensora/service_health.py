@@ -126,7 +126,8 @@ def check_visible_gpus(exit_code: int, output: str, expected: Sequence[str]) -> 
     Returns:
         The problems, and whether the command could be run at all.
     """
-    if exit_code in _EXIT_NOT_FOUND:
+    if exit_code in _EXIT_NOT_FOUND or (exit_code != 0 and not expected):
+        # A container that was given no GPU has no nvidia-smi either, or one that finds no driver.
         return [], False
     lines = tuple(output.strip().splitlines()[-10:])
     if exit_code != 0:

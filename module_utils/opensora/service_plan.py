@@ -17,21 +17,28 @@ from ansible.module_utils.opensora.compose_model import (
     supports_start_interval,
 )
 from ansible.module_utils.opensora.environment_profiles import PROFILES, render
-from ansible.module_utils.opensora.gpu_selection import GpuSelectionError, SelectedGpu, select, selectable
+from ansible.module_utils.opensora.gpu_selection import NO_GPU, GpuSelectionError, SelectedGpu, select, selectable
 from ansible.module_utils.opensora.problems import Problem, invalid_value
 from ansible.module_utils.opensora.service_settings import (
     HealthTimes,
     PublishedPort,
     parse_user,
     read_health_times,
+    read_pids_limit,
     read_ports,
+    read_secrets,
     read_shared_memory,
+    read_temporary_size,
     read_ulimits,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+# The compose project of a host with one service; those of several begin with it.
+PROJECT = "opensora"
+# The program of the role's own image for the health check.
+HEALTH_PROGRAM = "/opt/opensora-site/healthcheck.py"
 _PREFIX = "opensora_service_"
 # Where the checks run closely together while the model loads, so that a deployment ends soon after it is ready.
 _START_INTERVAL_SECONDS = 2
@@ -51,6 +58,7 @@ class ServicePlan:
         ports: Published ports.
         user: (uid, gid) of the container.
         problems: Everything wrong or worth a warning.
+        proof_command: Command that has to succeed in the container.
     """
 
     project: dict[str, Any]
@@ -60,6 +68,7 @@ class ServicePlan:
     ports: tuple[PublishedPort, ...]
     user: tuple[int, int] | None
     problems: tuple[Problem, ...]
+    proof_command: tuple[str, ...] = ()
 
 
 def make_plan(
@@ -69,8 +78,9 @@ def make_plan(
     *,
     is_final: bool,
     needs_image: bool,
+    project: str = PROJECT,
 ) -> ServicePlan:
-    """Return the plan of one host.
+    """Return the plan of one service of a host.
 
     Args:
         settings: Variables of the role without their prefix; ``image`` may be empty before the image is known.
@@ -78,6 +88,7 @@ def make_plan(
         search: ``jmespath.search``.
         is_final: Whether driver and engine are in place. Before, what they decide is not judged.
         needs_image: Whether the image has to be known.
+        project: Name of the compose project.
     """
     problems: list[Problem] = []
     gpus = _select(settings["gpus"], host, search, problems, is_final=is_final)
@@ -121,10 +132,17 @@ def make_plan(
                 f"{_PREFIX}image", settings["image"], "an image by digest, NAME@sha256:... or sha256:... (its ID)"
             )
         )
-    project: dict[str, Any] = {}
+    temporary_bytes, found = read_temporary_size(settings["temporary_size"])
+    problems += found
+    pids_limit, found = read_pids_limit(settings["pids_limit"])
+    problems += found
+    secrets, found = read_secrets(settings["secrets"], settings["directory"])
+    problems += found
+    definition: dict[str, Any] = {}
     if health is not None and shm_bytes is not None and not any(p.severity == "error" for p in problems):
-        project = build_project(
+        definition = build_project(
             Service(
+                project=project,
                 image=image or _IMAGE_TO_COME,
                 command=tuple(str(part) for part in settings["command"]),
                 user=str(settings["user"]).strip(),
@@ -137,6 +155,11 @@ def make_plan(
                 checkpoints_directory=settings["checkpoints_directory"],
                 samples_directory=settings["samples_directory"],
                 source_directory=settings["source_directory"],
+                cache_directory=settings["cache_directory"],
+                secrets=secrets,
+                read_only=bool(settings["read_only"]),
+                temporary_bytes=temporary_bytes,
+                pids_limit=pids_limit,
                 shm_bytes=shm_bytes,
                 ulimits=ulimits,
                 health_command=tuple(str(part) for part in settings["health_command"]),
@@ -146,7 +169,7 @@ def make_plan(
                 tty=bool(settings["tty"]),
             )
         )
-    return ServicePlan(project, tuple(gpus), driver, health, tuple(ports), user, tuple(problems))
+    return ServicePlan(definition, tuple(gpus), driver, health, tuple(ports), user, tuple(problems), _proof(settings))
 
 
 def _select(
@@ -158,6 +181,8 @@ def _select(
     is_final: bool,
 ) -> list[SelectedGpu]:
     """Return the selected GPUs; while the driver is to come, only whether the expression can be read is judged."""
+    if expression == NO_GPU:
+        return []
     gpus = host.get("gpus") or []
     driver_action = (host.get("driver") or {}).get("action")
     is_pending = not gpus and not is_final and (driver_action != "none" or not host.get("pci_gpu_count"))
@@ -182,13 +207,21 @@ def _selection_problem(error: GpuSelectionError, evidence: tuple[str, ...]) -> P
     return Problem("configuration", "gpus.selection", "error", f"{_PREFIX}gpus: {error}", advice, evidence)
 
 
+def _proof(settings: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the command that proves a container: the user's, else the health check's program, which can compute."""
+    if settings["proof_command"]:
+        return tuple(str(part) for part in settings["proof_command"])
+    command = tuple(str(part) for part in settings["health_command"])
+    return (*command, "--compute") if command[-1:] == (HEALTH_PROGRAM,) else command
+
+
 def _check_directories(settings: Mapping[str, Any]) -> list[Problem]:
     """Return the directories that are not absolute, or that lie in each other."""
-    names = ("directory", "checkpoints_directory", "samples_directory", "source_directory")
+    names = ("directory", "checkpoints_directory", "samples_directory", "source_directory", "cache_directory")
     problems = [
         invalid_value(f"{_PREFIX}{name}", settings[name], "an absolute path without '..'")
         for name in names
-        if not (name == "source_directory" and not settings[name])
+        if not (name in ("source_directory", "cache_directory") and not settings[name])
         and (not str(settings[name]).startswith("/") or ".." in str(settings[name]).split("/") or settings[name] == "/")
     ]
     if str(settings["checkpoints_directory"]).rstrip("/") == str(settings["samples_directory"]).rstrip("/"):

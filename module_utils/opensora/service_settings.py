@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _UNITS = {"k": 1024, "m": 1024**2, "g": 1024**3, "t": 1024**4}
+_LEAST_PIDS = 256
 _MAXIMUM_PORT = 65535
 _PREFIX = "opensora_service_"
 _LOOPBACK = ("127.0.0.1", "::1")
@@ -263,3 +264,54 @@ def read_ulimits(value: object) -> tuple[dict[str, int], list[Problem]]:
         else:
             limits[str(key)] = number
     return limits, problems
+
+
+def read_temporary_size(value: object) -> tuple[int, list[Problem]]:
+    """Return the size of a folder in memory in bytes.
+
+    Args:
+        value: ``opensora_service_temporary_size``.
+    """
+    size = parse_size(value)
+    if size is None or size < 64 * _UNITS["m"]:
+        allowed = "a size with its unit, 64mb or more, such as 4gb"
+        return 0, [invalid_value(f"{_PREFIX}temporary_size", value, allowed)]
+    return size, []
+
+
+def read_pids_limit(value: object) -> tuple[int, list[Problem]]:
+    """Return how many processes and threads a container may have.
+
+    Args:
+        value: ``opensora_service_pids_limit``; -1 means unlimited.
+    """
+    number = parse_integer(value)
+    # An interpreter with PyTorch has a hundred threads before it does anything.
+    if number is None or (number != -1 and number < _LEAST_PIDS):
+        allowed = f"a whole number from {_LEAST_PIDS}, or -1 for unlimited"
+        return 0, [invalid_value(f"{_PREFIX}pids_limit", value, allowed)]
+    return number, []
+
+
+def read_secrets(value: object, directory: str) -> tuple[dict[str, str], list[Problem]]:
+    """Return the path on the host of each secret by its name; the values are not looked at.
+
+    Args:
+        value: ``opensora_service_secrets``.
+        directory: Folder of the compose project.
+    """
+    name = f"{_PREFIX}secrets"
+    if not isinstance(value, dict):
+        return {}, [invalid_value(name, type(value).__name__, "a dictionary of names and texts")]
+    problems = [
+        invalid_value(name, key, "names of letters, digits, '_' and '-'")
+        for key in value
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", str(key))
+    ]
+    problems += [
+        # Without the value, which would be in every log.
+        invalid_value(f"{name}.{key}", "", "a text that is not empty")
+        for key, text in value.items()
+        if not isinstance(text, str) or not text
+    ]
+    return {str(key): f"{directory.rstrip('/')}/secrets/{key}" for key in value}, problems

@@ -100,14 +100,17 @@ def host_report(variables: Any) -> HostReport:
 
 def _service_reading(variables: Any) -> ServiceReading:
     """Return what the tasks before found out about the service."""
-    answer = plain(variables.get("__opensora_service_verify") or {})
+    read = plain(variables.get("__opensora_service_verify") or {})
+    answers = read.get("results") or []
+    # Of several services the first that is not well stands for them; what is wrong with the others is listed as well.
+    answer = next((one for one in answers if one.get("problems")), answers[0] if answers else {})
     plan = plain(variables.get("__opensora_service_plan") or {})
     failed = plain(variables.get("__doctor_service_failure") or {})
-    if not failed and (answer.get("failed") or answer.get("unreachable")):
-        failed = answer
+    if not failed and (read.get("failed") or read.get("unreachable")):
+        failed = next((one for one in answers if one.get("failed") or one.get("unreachable")), read)
     return ServiceReading(
         service=None if failed else answer.get("service"),
-        problems=() if failed else tuple((answer.get("problems") or []) + (plan.get("problems") or [])),
+        problems=() if failed else tuple(problem for one in [*answers, plan] for problem in one.get("problems") or []),
         failure=_first_line(failed),
     )
 

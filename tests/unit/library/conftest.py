@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.opensora.docker_service_client import ServiceError
+from ansible.module_utils.opensora.host_occupancy import ComputeProcess
 from ansible.module_utils.opensora.service_state import ServiceState
 
 IMAGES = {"sha256:one": "sha256:one", "sha256:two": "sha256:two", "sha256:bad": "sha256:bad"}
@@ -25,6 +26,10 @@ class FakeEngine:
         self.sees: tuple[str, ...] | None = None
         self.proof = (0, "")
         self.up_fails = ""
+        self.projects: dict[str, str] = {}
+        self.processes: list[ComputeProcess] = []
+        self.own: set[int] = set()
+        self.listener = ""
         self.created = 0
 
 
@@ -56,6 +61,24 @@ class FakeClient:
 
     def foreign_owners(self, ports: list[str]) -> list[str]:
         return self.engine.owners
+
+    def of_project(self, project: str, directory: str) -> FakeClient:
+        return type(self)("", project, self.service, directory)
+
+    def own_projects(self, root: str) -> dict[str, str]:
+        return dict(self.engine.projects)
+
+    def own_ports(self) -> set[int]:
+        return set()
+
+    def own_processes(self) -> set[int]:
+        return self.engine.own
+
+    def compute_processes(self) -> list[ComputeProcess]:
+        return self.engine.processes
+
+    def listener(self, address: str, port: int) -> str:
+        return self.engine.listener
 
     def execute(self, container_id: str, command: list[str]) -> tuple[int, str]:
         if command[0] == "nvidia-smi":

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import opensora_image
 import pytest
 from ansible.module_utils.opensora.build_key import BUILD_KEY_LABEL, INPUTS_LABEL
-from ansible.module_utils.opensora.buildx_command import Turn
+from ansible.module_utils.opensora.host_lock import Turn
 from ansible.module_utils.opensora.image_archive import ImageArchive, compress, write_parts
 from ansible.module_utils.opensora.image_decision import LocalImage
 from ansible.module_utils.opensora.image_engine import EngineError

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import time
 from dataclasses import replace
 
 import opensora_service
 import pytest
 import yaml
+from ansible.module_utils.opensora.host_lock import Reporter, exclusive
+from ansible.module_utils.opensora.host_occupancy import ComputeProcess
 
 GOOD = "image: sha256:one\ngpus: GPU-a\n"
 BETTER = "image: sha256:two\ngpus: GPU-a\n"
@@ -17,6 +21,7 @@ BAD = "image: sha256:bad\ngpus: GPU-a\n"
 @pytest.fixture
 def deploy(run_module, monkeypatch, engine, fake_client, tmp_path):
     monkeypatch.setattr(opensora_service, "DockerServiceClient", fake_client)
+    monkeypatch.setattr(opensora_service, "LOCK", tmp_path / "run/lock")
 
     def run(definition=GOOD, **options):
         arguments = {
@@ -73,7 +78,6 @@ def test_replace(deploy, engine, tmp_path):
     result = deploy(BETTER)
     assert (result["action"], result["changed_keys"]) == ("replace", ["definition", "image"])
     assert result["service"]["image"] == "sha256:two"
-    assert (tmp_path / "service/compose.previous.yaml").read_text() == GOOD
     assert "container1" in result["diff"][1]["before"]
     assert "container2" in result["diff"][1]["after"]
 
@@ -214,6 +218,143 @@ def test_absent_refuses_a_foreign_project(deploy, engine):
     engine.owners = ["the project name opensora is used by container other"]
     assert deploy(state="absent")["failed"]
     assert engine.state.container_id
+
+
+def releases(tmp_path):
+    return sorted((tmp_path / "service/releases").glob("*.json"))
+
+
+def test_back_to_the_release_before(deploy, engine, tmp_path):
+    deploy()
+    deploy(BETTER)
+    assert len(releases(tmp_path)) == 2
+    predicted = deploy(BETTER, state="previous", _ansible_check_mode=True)
+    assert (predicted["changed"], engine.state.image) == (True, "sha256:two")
+    result = deploy(BETTER, state="previous")
+    assert result["changed"]
+    assert result["release"].endswith(hashlib.sha256(GOOD.encode()).hexdigest()[:8])
+    assert engine.state.image == "sha256:one"
+    assert (tmp_path / "service/compose.yaml").read_text() == GOOD
+    # It was a release already, and before it there is none.
+    assert len(releases(tmp_path)) == 2
+    refused = deploy(BETTER, state="previous")
+    assert refused["problems"][0]["code"] == "service.no_release"
+    assert result["release"] in refused["msg"]
+    # The inventory still says what it said.
+    assert deploy(BETTER)["action"] == "replace"
+
+
+def test_a_release_by_its_name(deploy, engine):
+    deploy()
+    deploy(BETTER)
+    name = deploy(BETTER, state="previous")["release"]
+    deploy(BETTER)
+    assert deploy(BETTER, state="previous", release=name)["release"] == name
+    assert "there is no release 'x'" in deploy(BETTER, state="previous", release="x")["msg"]
+
+
+def test_a_failed_deployment_is_no_release(deploy, tmp_path):
+    deploy()
+    deploy(BAD)
+    assert len(releases(tmp_path)) == 1
+
+
+def test_the_image_of_a_release_is_gone(deploy, monkeypatch, fake_client):
+    deploy()
+    deploy(BETTER)
+    monkeypatch.setattr(fake_client, "image_id", lambda self, image: image if image == "sha256:two" else None)
+    result = deploy(BETTER, state="previous")
+    assert result["problems"][0]["code"] == "image.missing"
+    assert "opensora_image_keep" in result["msg"]
+
+
+def test_releases_are_few(deploy, tmp_path):
+    assert "keep_releases is 1, allowed is 2 or more" in deploy(keep_releases=1)["msg"]
+    for definition in (GOOD, BETTER, GOOD + "a: b\n"):
+        deploy(definition, image=definition.split()[1], keep_releases=2)
+    assert len(releases(tmp_path)) == 2
+
+
+def test_gpus_that_others_use(deploy, engine):
+    engine.processes = [ComputeProcess("GPU-a", 77, "python", 512), ComputeProcess("GPU-b", 78, "python", None)]
+    result = deploy()
+    assert [problem["code"] for problem in result["problems"]] == ["gpus.in_use"]
+    assert "GPU-a is in use by python (process 77) with 512 MiB" in result["msg"]
+    assert engine.calls == []
+    assert deploy(_ansible_check_mode=True)["failed"]
+    assert deploy(share_gpus=True)["changed"]
+
+
+def test_gpus_that_the_service_itself_uses(deploy, engine):
+    engine.processes, engine.own = [ComputeProcess("GPU-a", 77, "python", 512)], {77}
+    assert deploy()["changed"]
+
+
+def test_a_port_that_a_program_of_the_host_has(deploy, engine):
+    engine.listener = "nginx (process 5) on 127.0.0.1:8080"
+    result = deploy(ports=["127.0.0.1:8080:8000"])
+    assert "port 8080 is in use by nginx (process 5)" in result["msg"]
+    assert result["problems"][0]["code"] == "service.collision"
+    assert engine.calls == []
+
+
+def test_ownership_is_taken_only_when_asked(deploy, tmp_path):
+    checkpoints = tmp_path / "ckpts"
+    checkpoints.mkdir()
+    (checkpoints / "weights").write_text("x")
+    (checkpoints / "weights").chmod(0o600)
+    directories = [{"path": str(checkpoints), "uid": 65533, "gid": 65533}]
+    refused = deploy(directories=directories)
+    assert refused["problems"][0]["code"] == "directory.not_readable"
+    assert "opensora_service_take_ownership" in refused["msg"]
+    assert (checkpoints / "weights").stat().st_uid == os.getuid()
+    predicted = deploy(directories=directories, take_ownership=True, _ansible_check_mode=True)
+    assert "ownership" in predicted["changed_keys"]
+    deploy(directories=directories, take_ownership=True)
+    assert (checkpoints / "weights").stat().st_uid == 65533
+    assert checkpoints.stat().st_uid == os.getuid()
+    assert not deploy(directories=directories, take_ownership=True)["changed"]
+
+
+def test_secrets_are_files(deploy, tmp_path):
+    options = {"secrets": {"token": "hidden-word"}, "secrets_uid": os.getuid(), "secrets_gid": os.getgid()}
+    result = deploy(**options)
+    file = tmp_path / "service/secrets/token"
+    assert (file.read_text(), file.stat().st_mode & 0o777) == ("hidden-word", 0o400)
+    assert file.parent.stat().st_mode & 0o777 == 0o700
+    assert "hidden-word" not in str(result)
+    assert not deploy(**options)["changed"]
+    inode = file.stat().st_ino
+    changed = deploy(**{**options, "secrets": {"token": "another-word"}})
+    assert (changed["changed"], changed["action"], changed["changed_keys"]) == (True, "none", ["secrets"])
+    # The container has this very file mounted.
+    assert (file.read_text(), file.stat().st_ino) == ("another-word", inode)
+    deploy()
+    assert not file.exists()
+
+
+def test_another_run_holds_the_lock(deploy, engine, tmp_path):
+    with exclusive(tmp_path / "run/lock", time.monotonic() + 60, Reporter(None)):
+        result = deploy(lock_wait=0)
+        assert deploy(_ansible_check_mode=True)["changed"]
+    assert result["problems"][0]["code"] == "service.locked"
+    assert f"another deployment (process {os.getpid()})" in result["msg"]
+    assert engine.calls == []
+
+
+def test_services_that_are_not_wanted_any_more(deploy, engine, tmp_path):
+    engine.projects = {"opensora": str(tmp_path / "service"), "opensora-large": "/x/large", "opensora-old": "/x/old"}
+    result = deploy(services_directory=str(tmp_path / "service"), other_projects=["opensora-large"])
+    assert result["unwanted"] == [{"project": "opensora-old", "directory": "/x/old"}]
+
+
+def test_absent_takes_all_services_of_the_host(deploy, engine, tmp_path):
+    root = tmp_path / "service"
+    deploy()
+    deploy(project_name="opensora-large", project_directory=str(root / "large"))
+    result = deploy(state="absent", services_directory=str(root))
+    assert result["changed"]
+    assert not root.exists()
 
 
 def test_documentation_matches_the_arguments():

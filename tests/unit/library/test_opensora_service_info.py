@@ -16,6 +16,7 @@ DEFINITION = "image: sha256:one\ngpus: GPU-a\n"
 @pytest.fixture
 def look(run_module, monkeypatch, engine, fake_client, tmp_path):
     monkeypatch.setattr(opensora_service, "DockerServiceClient", fake_client)
+    monkeypatch.setattr(opensora_service, "LOCK", tmp_path / "lock")
     monkeypatch.setattr(opensora_service_info, "DockerServiceClient", fake_client)
     folder = str(tmp_path / "service")
     run_module(opensora_service, project_directory=folder, definition=DEFINITION, image="sha256:one", gpus=["GPU-a"])

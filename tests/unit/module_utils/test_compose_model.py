@@ -21,6 +21,7 @@ FULL_NAMES = {**SPEC, "devices": [f"nvidia.com/gpu={UUID}"]}
 OTHER_KIND = {**SPEC, "kind": "example.com/gpu"}
 
 SERVICE = Service(
+    project="opensora",
     image="mirror.example/opensora@sha256:" + "a" * 64,
     command=("sleep", "infinity"),
     user="10001:10001",
@@ -33,6 +34,11 @@ SERVICE = Service(
     checkpoints_directory="/srv/ckpts",
     samples_directory="/srv/samples",
     source_directory="",
+    cache_directory="/srv/cache",
+    secrets={},
+    read_only=True,
+    temporary_bytes=4 * 1024**3,
+    pids_limit=16384,
     shm_bytes=16 * 1024**3,
     ulimits={"memlock": -1},
     health_command=("python", "/opt/opensora-site/healthcheck.py"),
@@ -90,6 +96,7 @@ def test_project_of_a_careful_operator():
     service = project["services"]["opensora"]
     assert "version" not in project
     assert project["name"] == "opensora"
+    assert service["pids_limit"] == 16384
     assert service["image"].endswith("@sha256:" + "a" * 64)
     assert service["user"] == "10001:10001"
     assert service["init"]
@@ -121,8 +128,27 @@ def test_mounts():
     assert [(v["source"], v["target"], v.get("read_only", False)) for v in of()["volumes"]] == [
         ("/srv/ckpts", "/opt/open-sora/ckpts", True),
         ("/srv/samples", "/opt/open-sora/samples", False),
+        ("/srv/cache", "/var/cache/opensora", False),
     ]
+    assert len(of(cache_directory="")["volumes"]) == 2
     assert all(not volume["bind"]["create_host_path"] for volume in of()["volumes"])
+
+
+def test_the_image_can_not_be_written_to():
+    service = of()
+    assert service["read_only"]
+    assert service["tmpfs"] == [
+        "/tmp:rw,exec,nosuid,nodev,mode=1777,size=4294967296",
+        "/home/opensora:rw,noexec,nosuid,nodev,mode=1777,size=4294967296",
+    ]
+    assert not {"read_only", "tmpfs"} & of(read_only=False).keys()
+
+
+def test_secrets_are_files_and_not_environment():
+    project = build_project(replace(SERVICE, secrets={"token": "/opt/service/secrets/token"}))
+    assert project["secrets"] == {"token": {"file": "/opt/service/secrets/token"}}
+    assert project["services"]["opensora"]["secrets"] == ["token"]
+    assert "secrets" not in build_project(SERVICE)
 
 
 def test_source_directory_is_what_runs():

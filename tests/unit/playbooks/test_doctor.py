@@ -290,8 +290,8 @@ import json
 from ansible.module_utils.basic import AnsibleModule
 module = AnsibleModule(
     {name: {"type": kind} for name, kind in
-     dict(project_directory="path", gpus="list", image="str", build_key="str", user="str", proof_command="list",
-          docker_host="str").items()},
+     dict(project_name="str", project_directory="path", gpus="list", image="str", build_key="str", user="str",
+          proof_command="list", docker_host="str").items()},
     supports_check_mode=True,
 )
 asked = module.params["docker_host"]

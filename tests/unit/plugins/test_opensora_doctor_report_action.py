@@ -69,10 +69,19 @@ def test_a_host_that_was_not_read(variables: dict[str, Any], code: str) -> None:
     assert [entry["code"] for entry in report.problems] == [code]
 
 
+def test_of_several_services_the_one_that_is_not_well_is_shown() -> None:
+    unwell = {"service": {**SERVICE, "name": "opensora-large-opensora-1"}, "problems": [problem("application")]}
+    read = {"results": [{"service": SERVICE, "problems": []}, unwell]}
+    report = host_report({**READ, "__opensora_service_verify": read})
+    assert [entry["layer"] for entry in report.problems] == ["application"]
+    assert "opensora-large-opensora-1" in report.layers["compose"].found
+
+
 def test_service_as_it_was_read() -> None:
     answer = {"service": SERVICE, "problems": [problem("application")]}
     plan = {"problems": [problem("engine", "engine.forgets_cdi_containers", "warning")]}
-    report = host_report({**READ, "__opensora_service_verify": answer, "__opensora_service_plan": plan})
+    read = {"results": [answer]}
+    report = host_report({**READ, "__opensora_service_verify": read, "__opensora_service_plan": plan})
     assert [entry["layer"] for entry in report.problems] == ["engine", "application"]
 
 
@@ -82,6 +91,7 @@ def test_service_as_it_was_read() -> None:
         {"__doctor_service_failure": {"msg": "it broke\nbadly"}},
         {"__opensora_service_verify": {"failed": True, "msg": "it broke"}},
         {"__opensora_service_verify": {"unreachable": True, "msg": "it broke"}},
+        {"__opensora_service_verify": {"failed": True, "msg": "x", "results": [{"failed": True, "msg": "it broke"}]}},
     ],
 )
 def test_service_that_could_not_be_read(variables: dict[str, Any]) -> None:
@@ -90,7 +100,9 @@ def test_service_that_could_not_be_read(variables: dict[str, Any]) -> None:
 
 
 def test_a_recorded_host_has_no_service_whatever_was_read_before() -> None:
-    report = host_report({**READ, "gpu_host_probe_root": "/srv/b", "__opensora_service_verify": {"service": SERVICE}})
+    report = host_report(
+        {**READ, "gpu_host_probe_root": "/srv/b", "__opensora_service_verify": {"results": [{"service": SERVICE}]}}
+    )
     assert report.layers["compose"].found == "not looked at: a recorded host runs nothing"
 
 

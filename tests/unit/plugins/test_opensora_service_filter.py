@@ -34,19 +34,48 @@ def test_gpus():
 
 
 def test_plan_is_yaml_that_says_who_wrote_it(settings):
-    plan = opensora_service.opensora_service_plan(settings, HOST, is_final=True, needs_image=True)
+    plan = opensora_service.opensora_service_plan(settings, HOST, {}, is_final=True, needs_image=True)
     assert plan["errors"] == ""
-    assert plan["definition"].startswith("# Written by opensora-site")
-    project = yaml.safe_load(plan["definition"])
+    (service,) = plan["services"]
+    assert service["definition"].startswith("# Written by opensora-site")
+    project = yaml.safe_load(service["definition"])
     assert list(project) == ["name", "services"]
-    assert plan["gpus"] == [UUID]
-    assert plan["health_wait"] == 1200
-    assert opensora_service.opensora_service_plan(settings, HOST, is_final=True, needs_image=True) == plan
+    assert service["gpus"] == [UUID]
+    assert service["gpus_known"]
+    assert service["health_wait"] == 1200
+    assert [folder["path"] for folder in service["directories"] if folder["writable"]] == [
+        "/srv/opensora/samples",
+        "/srv/opensora/cache",
+    ]
+    assert service["proof_command"] == ["python", "/opt/opensora-site/healthcheck.py", "--compute"]
+    assert opensora_service.opensora_service_plan(settings, HOST, {}, is_final=True, needs_image=True) == plan
+
+
+def test_plan_of_two_services_holds_no_secret(settings):
+    second = {**GPU, "index": 1, "uuid": UUID.replace("5f", "6f"), "pci_bus_id": "2"}
+    host = {**HOST, "gpus": [GPU, second]}
+    instances = {"small": {"gpus": "[0]", "secrets": {"token": "hidden-word"}}, "large": {"gpus": "[1]"}}
+    plan = opensora_service.opensora_service_plan(settings, host, instances, is_final=True, needs_image=True)
+    assert plan["errors"] == ""
+    assert [service["project"] for service in plan["services"]] == ["opensora-large", "opensora-small"]
+    assert "token" in plan["services"][1]["definition"]
+    assert "hidden-word" not in str(plan)
+
+
+def test_one_service_by_name():
+    services = [{"name": "large"}, {"name": "small"}]
+    assert opensora_service.opensora_service_named(services, "") == services
+    assert opensora_service.opensora_service_named(services, "small") == [{"name": "small"}]
+    with pytest.raises(AnsibleFilterError, match="service is 'x', allowed is one of: large, small"):
+        opensora_service.opensora_service_named(services, "x")
 
 
 def test_plan_with_errors(settings):
-    plan = opensora_service.opensora_service_plan({**settings, "gpus": "[9]"}, HOST, is_final=True, needs_image=True)
-    assert plan["definition"] == ""
+    plan = opensora_service.opensora_service_plan(
+        {**settings, "gpus": "[9]"}, HOST, {}, is_final=True, needs_image=True
+    )
+    assert plan["services"][0]["definition"] == ""
+    assert not plan["services"][0]["gpus_known"]
     assert "opensora_service_gpus" in plan["errors"]
     assert plan["problems"][0]["layer"] == "configuration"
 
@@ -61,7 +90,7 @@ def test_generation():
 
 def test_tables():
     result = {"service": {"health": "healthy", "gpus": [UUID], "image": "sha256:" + "a" * 64}, "problems": []}
-    hostvars = {"gpu01": {"gpu_host": HOST, "__opensora_service_verify": result}, "gpu02": {}}
+    hostvars = {"gpu01": {"gpu_host": HOST, "__opensora_service_verify": {"results": [result]}}, "gpu02": {}}
     lines = opensora_service.opensora_host_table(hostvars, ["gpu01", "gpu02"]).splitlines()
     assert "1 x NVIDIA H100" in lines[2]
     assert "healthy" in lines[2]

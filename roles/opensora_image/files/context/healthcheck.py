@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 """Say whether this container can render: the application imports, samples can be written, the GPUs are there.
 
-Exit status 0 is healthy. The last line says what was found, or which check failed and why.
+Exit status 0 is healthy. The last line says what was found, or which check failed and why. With --compute every GPU
+also has to compute something, which proves more than that it can be seen.
 Environment: OPENSORA_EXPECTED_GPUS, number of GPUs that must be visible; not checked when unset.
 OPENSORA_SAMPLES_DIRECTORY, where videos are written.
 """
@@ -14,9 +15,12 @@ import os
 import sys
 import tempfile
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 SAMPLES = Path(os.environ.get("OPENSORA_SAMPLES_DIRECTORY", "/opt/open-sora/samples"))
+
+# The sum of the product of two such matrices of ones is 2**24, which float32 still holds exactly.
+_SIZE = 256
 
 
 def unhealthy(check: str, reason: str) -> NoReturn:
@@ -42,7 +46,18 @@ def check_application() -> None:
         unhealthy("application", f"import opensora: {type(error).__name__}: {error}")
 
 
-def check_gpus(expected: str) -> str:
+def check_computation(torch: Any, device: int) -> None:
+    """Multiply two matrices on a GPU."""
+    try:
+        matrix = torch.ones((_SIZE, _SIZE), device=f"cuda:{device}")
+        found = (matrix @ matrix).sum().item()
+    except Exception as error:  # noqa: BLE001 (a broken driver raises many things)
+        unhealthy("gpus", f"GPU {device} does not compute: {type(error).__name__}: {error}")
+    if found != _SIZE**3:
+        unhealthy("gpus", f"GPU {device} computes {found} where {_SIZE**3} is right")
+
+
+def check_gpus(expected: str, *, compute: bool) -> str:
     """Compare the visible GPUs with the expected number."""
     if not expected:
         return "GPUs not checked"
@@ -59,14 +74,18 @@ def check_gpus(expected: str) -> str:
         unhealthy("gpus", "torch.cuda.is_available() is False: no driver or no GPU reaches this container")
     if found != wanted:
         unhealthy("gpus", f"{found} GPUs are visible, {wanted} are expected")
-    return f"{found} GPUs"
+    if not compute:
+        return f"{found} GPUs"
+    for device in range(found):
+        check_computation(torch, device)
+    return f"{found} GPUs, each computed {_SIZE**3}"
 
 
 def main() -> None:
     """Run the checks, the cheapest first."""
     check_samples()
     check_application()
-    gpus = check_gpus(os.environ.get("OPENSORA_EXPECTED_GPUS", ""))
+    gpus = check_gpus(os.environ.get("OPENSORA_EXPECTED_GPUS", ""), compute="--compute" in sys.argv[1:])
     print(f"healthy: opensora imports, {SAMPLES} is writable, {gpus}")  # noqa: T201
 
 
