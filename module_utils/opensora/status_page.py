@@ -18,6 +18,7 @@ from ansible.module_utils.opensora.status_report import (
     OK,
     UNREACHABLE,
     disk_groups,
+    is_nearly_full,
     is_service_well,
     service_state,
     summary,
@@ -88,7 +89,16 @@ def _notes(gpu: Mapping[str, Any]) -> list[str]:
         known_as = names.get(measure)
         if known_as and known_as not in reasons.setdefault(reason, []):
             reasons[reason].append(known_as)
-    return [printable(f"{', '.join(words)}: {reason}") for reason, words in reasons.items()]
+    return [printable(f"{', '.join(words).capitalize()}: {reason}") for reason, words in reasons.items()]
+
+
+def _mig(gpu: Mapping[str, Any]) -> str:
+    """Return how a GPU is divided, equal instances with their number; empty where it is whole."""
+    if not gpu["mig_enabled"]:
+        return ""
+    names = [str(name) for name in gpu["mig_devices"]]
+    counted = [f"{names.count(name)} × {name}" for name in dict.fromkeys(names)]  # noqa: RUF001  the sign for times
+    return f"MIG: {', '.join(counted) or 'no instances'}"
 
 
 def _gpu(host: HostStatus, gpu: Mapping[str, Any], history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -114,9 +124,7 @@ def _gpu(host: HostStatus, gpu: Mapping[str, Any], history: Sequence[Mapping[str
         "name": printable(gpu["name"] or UNKNOWN),
         "uuid": printable(gpu["uuid"] or "UUID unknown"),
         "is_sick": gpu["healthy"] is False,
-        "mig": f"MIG, {len(gpu['mig_devices'])} instances: {', '.join(gpu['mig_devices'])}"
-        if gpu["mig_enabled"]
-        else "",
+        "mig": printable(_mig(gpu)),
         **measures,
         "notes": _notes(gpu),
         "power": {
@@ -171,6 +179,7 @@ def _disk(group: Mapping[str, Any]) -> dict[str, Any]:
         "holds": ", ".join(group["holds"]),
         "paths": printable(", ".join(group["paths"])),
         "used": used,
+        "is_nearly_full": is_nearly_full(group),
         "text": UNKNOWN if free is None else f"{room(free)} free of {room(total)}",
         "label": "not known" if used is None else f"{used:.0f} % used",
     }
@@ -197,7 +206,9 @@ def _host(number: int, host: HostStatus, history: Sequence[Mapping[str, Any]], n
         engine, driver = status["engine"], status["driver"]["version"]
         facts.append(f"up {duration(status['uptime_seconds'])}")
         facts.append(f"driver {printable(driver)}" if driver else "no driver")
-        facts.append(f"{engine['kind']} {engine['version']}" if engine["version"] else f"engine: {engine['kind']}")
+        facts.append(
+            f"{engine['kind'].capitalize()} {engine['version']}" if engine["version"] else f"engine: {engine['kind']}"
+        )
     return {
         "anchor": f"host-{number}",
         "name": printable(host.name),

@@ -74,16 +74,19 @@ def _gpu_problems(status: Mapping[str, Any]) -> list[Problem]:
             Problem("pci", "pci.no_gpu", "error", "No NVIDIA GPU is on the bus and none answers", _DOCTOR, evidence)
         ]
     if not gpus:
-        message = f"{on_bus} NVIDIA GPU(s) on the bus, none answers"
+        message = f"No GPU answers, {on_bus} on the bus"
         return [Problem("userspace", "driver.no_answer", "error", message, _DOCTOR, evidence)]
     found = []
     if len(gpus) < on_bus:
         message = f"{on_bus} NVIDIA GPUs on the bus, the driver shows {len(gpus)}"
         found.append(Problem("kernel_module", "gpu.missing", "error", message, _DOCTOR))
-    sick = [f"GPU {gpu['index']} ({gpu['uuid'] or 'UUID unknown'})" for gpu in gpus if gpu["healthy"] is False]
+    sick = [gpu for gpu in gpus if gpu["healthy"] is False]
     if sick:
-        message = f"{', '.join(sick)}: the driver reports a fault"
-        found.append(Problem("kernel_module", "gpu.sick", "error", message, _DOCTOR))
+        numbers = ", ".join(str(gpu["index"]) for gpu in sick)
+        message = f"The driver reports a fault of GPU {numbers}"
+        found.append(
+            Problem("kernel_module", "gpu.sick", "error", message, _DOCTOR, tuple(str(gpu["uuid"]) for gpu in sick))
+        )
     return found
 
 
@@ -135,6 +138,12 @@ def disk_groups(disks: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return list(groups.values())
 
 
+def is_nearly_full(disk: Mapping[str, Any]) -> bool:
+    """Return whether hardly anything is free on a file system; unknown is not full."""
+    free, total = disk["free_bytes"], disk["total_bytes"]
+    return free is not None and bool(total) and free < _NEARLY_FULL * total
+
+
 def _disk_problems(status: Mapping[str, Any]) -> list[Problem]:
     return [
         Problem(
@@ -146,9 +155,7 @@ def _disk_problems(status: Mapping[str, Any]) -> list[Problem]:
             "Remove videos or images that nobody needs any more.",
         )
         for group in disk_groups(status["disks"])
-        if group["free_bytes"] is not None
-        and group["total_bytes"]
-        and group["free_bytes"] < _NEARLY_FULL * group["total_bytes"]
+        if is_nearly_full(group)
     ]
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 import textwrap
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.opensora.host_table import render_table, short_digest
@@ -35,9 +36,33 @@ def gpu_name(gpu: Mapping[str, Any]) -> str:
 
 def reserved(service: Mapping[str, Any], gpus: Sequence[Mapping[str, Any]]) -> str:
     """Return the GPUs that a service has reserved by their numbers; one that the host does not show by its UUID."""
-    numbers = {gpu["uuid"]: str(gpu["index"]) for gpu in gpus if gpu.get("uuid")}
-    names = [numbers.get(uuid, str(uuid)[:12]) for uuid in service.get("gpus") or []]
-    return ", ".join(sorted(names)) or "none"
+    numbers = {gpu["uuid"]: int(gpu["index"]) for gpu in gpus if gpu.get("uuid")}
+    wanted = [str(uuid) for uuid in service.get("gpus") or []]
+    known = sorted(numbers[uuid] for uuid in wanted if uuid in numbers)
+    names = [
+        f"{first}-{last}" if last > first + 1 else ", ".join({str(first): 0, str(last): 0})
+        for first, last in _ranges(known)
+    ]
+    return ", ".join([*names, *sorted(uuid[:12] for uuid in wanted if uuid not in numbers)]) or "none"
+
+
+def _ranges(numbers: Sequence[int]) -> list[tuple[int, int]]:
+    """Return sorted numbers as ranges: 0, 1, 2, 5 are 0 to 2 and 5 to 5."""
+    found: list[tuple[int, int]] = []
+    for number in numbers:
+        if found and number == found[-1][1] + 1:
+            found[-1] = (found[-1][0], number)
+        else:
+            found.append((number, number))
+    return found
+
+
+def short_names(names: Sequence[str]) -> dict[str, str]:
+    """Return the hosts' names without their domains where that leaves them different; addresses stay whole."""
+    first = {
+        name: name if re.fullmatch(r"[\d.:a-fA-F]*[.:][\d.:a-fA-F]*", name) else name.split(".")[0] for name in names
+    }
+    return {name: cut(first[name] if len(set(first.values())) == len(names) else name, _HOST_COLUMNS) for name in names}
 
 
 def _host_rows(hosts: Sequence[HostStatus]) -> list[tuple[str, ...]]:
@@ -48,7 +73,7 @@ def _host_rows(hosts: Sequence[HostStatus]) -> list[tuple[str, ...]]:
         driver = (host.status.get("driver") or {}).get("version")
         rows.append(
             (
-                cut(host.name, _HOST_COLUMNS),
+                host.name,
                 _STATES[host.state],
                 duration(host.status.get("uptime_seconds")),
                 cut(driver or UNKNOWN, 12),
@@ -61,9 +86,9 @@ def _host_rows(hosts: Sequence[HostStatus]) -> list[tuple[str, ...]]:
 def _gpu_rows(hosts: Sequence[HostStatus]) -> list[tuple[str, ...]]:
     return [
         (
-            cut(host.name, _HOST_COLUMNS),
+            host.name,
             str(gpu["index"]),
-            cut(gpu_name(gpu), 23),
+            cut(gpu_name(gpu), 20),
             whole(gpu["utilization_percent"], "%"),
             memory(gpu["memory_used_mib"], gpu["memory_total_mib"]),
             whole(gpu["temperature_celsius"], "°C"),
@@ -82,7 +107,7 @@ def _services(hosts: Sequence[HostStatus]) -> list[tuple[HostStatus, Mapping[str
 def _service_rows(hosts: Sequence[HostStatus]) -> list[tuple[str, ...]]:
     return [
         (
-            cut(host.name, _HOST_COLUMNS),
+            host.name,
             cut(service["name"], 24),
             cut(service_state(service), 10),
             cut(short_digest(str(service["image"] or "")), 18),
@@ -100,7 +125,7 @@ def _generation_rows(hosts: Sequence[HostStatus]) -> list[tuple[str, ...]]:
         video = service["last_generation"]
         rows.append(
             (
-                cut(host.name, _HOST_COLUMNS),
+                host.name,
                 cut(service["name"], 24),
                 f"{duration(video['age_seconds'])} ago" if video else UNKNOWN,
                 duration(video["seconds"]) if video else UNKNOWN,
@@ -113,7 +138,7 @@ def _generation_rows(hosts: Sequence[HostStatus]) -> list[tuple[str, ...]]:
 def _disk_rows(hosts: Sequence[HostStatus]) -> list[tuple[str, ...]]:
     return [
         (
-            cut(host.name, _HOST_COLUMNS),
+            host.name,
             cut(group["mount"] or group["paths"][0], 30),
             cut(", ".join(group["holds"]), 28),
             room(group["free_bytes"]),
@@ -140,15 +165,17 @@ def render_status(hosts: Sequence[HostStatus]) -> str:
     Args:
         hosts: The hosts in the order of the inventory.
     """
+    names = short_names([host.name for host in hosts])
+    listed = [replace(host, name=names[host.name]) for host in hosts]
     parts = [
         summary(hosts),
-        render_table(_host_rows(hosts), ("host", "state", "up", "driver", "needs attention")),
+        render_table(_host_rows(listed), ("host", "state", "up", "driver", "needs attention")),
     ]
     for rows, headers in (
-        (_gpu_rows(hosts), ("host", "gpu", "name", "use", "memory", "temp", "power", "tasks")),
-        (_service_rows(hosts), ("host", "service", "state", "image", "up", "restarts", "gpus")),
-        (_generation_rows(hosts), ("host", "service", "last video", "took", "prompt")),
-        (_disk_rows(hosts), ("host", "file system", "holds", "free", "of")),
+        (_gpu_rows(listed), ("host", "gpu", "name", "use", "memory", "temp", "power", "processes")),
+        (_service_rows(listed), ("host", "service", "state", "image", "up", "restarts", "gpus")),
+        (_generation_rows(listed), ("host", "service", "last video", "took", "prompt")),
+        (_disk_rows(listed), ("host", "file system", "holds", "free", "of")),
     ):
         if rows:
             parts.append(render_table(rows, headers))
