@@ -30,7 +30,6 @@ from ansible.module_utils.opensora.status_words import (
     memory,
     moment,
     power,
-    printable,
     room,
     whole,
 )
@@ -89,7 +88,7 @@ def _notes(gpu: Mapping[str, Any]) -> list[str]:
         known_as = names.get(measure)
         if known_as and known_as not in reasons.setdefault(reason, []):
             reasons[reason].append(known_as)
-    return [printable(f"{', '.join(words).capitalize()}: {reason}") for reason, words in reasons.items()]
+    return [f"{', '.join(words).capitalize()}: {reason}" for reason, words in reasons.items()]
 
 
 def _mig(gpu: Mapping[str, Any]) -> str:
@@ -121,10 +120,10 @@ def _gpu(host: HostStatus, gpu: Mapping[str, Any], history: Sequence[Mapping[str
     measures["temperature"]["text"] = whole(gpu["temperature_celsius"], "°C")
     return {
         "index": gpu["index"],
-        "name": printable(gpu["name"] or UNKNOWN),
-        "uuid": printable(gpu["uuid"] or "UUID unknown"),
+        "name": gpu["name"] or UNKNOWN,
+        "uuid": gpu["uuid"] or "UUID unknown",
         "is_sick": gpu["healthy"] is False,
-        "mig": printable(_mig(gpu)),
+        "mig": _mig(gpu),
         **measures,
         "notes": _notes(gpu),
         "power": {
@@ -141,14 +140,14 @@ def _gpu(host: HostStatus, gpu: Mapping[str, Any], history: Sequence[Mapping[str
 def _generation(service: Mapping[str, Any]) -> dict[str, Any]:
     video = service["last_generation"]
     if not video:
-        return {"prompt": "", "reason": printable(service["last_generation_unknown"] or "not known"), "facts": ""}
+        return {"prompt": "", "reason": service["last_generation_unknown"] or "not known", "facts": ""}
     facts = [f"{duration(video['age_seconds'])} ago"]
     if video["seconds"] is not None:
         facts.append(f"took {duration(video['seconds'])}")
     if video["config"]:
-        facts.append(printable(video["config"]))
+        facts.append(video["config"])
     return {
-        "prompt": printable(video["prompt"] or UNKNOWN),
+        "prompt": video["prompt"] or UNKNOWN,
         "reason": "",
         "facts": " · ".join(facts),
         "finished": moment(video["finished"]),
@@ -158,15 +157,15 @@ def _generation(service: Mapping[str, Any]) -> dict[str, Any]:
 
 def _service(host: HostStatus, service: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        "name": printable(service["name"]),
-        "state": printable(service_state(service)),
+        "name": service["name"],
+        "state": service_state(service),
         "is_well": is_service_well(service),
-        "image": printable(short_digest(str(service["image"] or ""))),
-        "image_full": printable(service["image"] or UNKNOWN),
+        "image": short_digest(str(service["image"] or "")),
+        "image_full": service["image"] or UNKNOWN,
         "uptime": duration(service["uptime_seconds"]),
         "restarts": str(service["restart_count"]),
-        "gpus": printable(reserved(service, host.status["gpus"])),
-        "profile": printable(service["profile"] or UNKNOWN),
+        "gpus": reserved(service, host.status["gpus"]),
+        "profile": service["profile"] or UNKNOWN,
         "generation": _generation(service),
     }
 
@@ -175,9 +174,9 @@ def _disk(group: Mapping[str, Any]) -> dict[str, Any]:
     free, total = group["free_bytes"], group["total_bytes"]
     used = None if free is None or not total else round(100 * (1 - free / total), 1)
     return {
-        "mount": printable(group["mount"] or group["paths"][0]),
+        "mount": group["mount"] or group["paths"][0],
         "holds": ", ".join(group["holds"]),
-        "paths": printable(", ".join(group["paths"])),
+        "paths": ", ".join(group["paths"]),
         "used": used,
         "is_nearly_full": is_nearly_full(group),
         "text": UNKNOWN if free is None else f"{room(free)} free of {room(total)}",
@@ -205,16 +204,16 @@ def _host(number: int, host: HostStatus, history: Sequence[Mapping[str, Any]], n
     if status:
         engine, driver = status["engine"], status["driver"]["version"]
         facts.append(f"up {duration(status['uptime_seconds'])}")
-        facts.append(f"driver {printable(driver)}" if driver else "no driver")
+        facts.append(f"driver {driver}" if driver else "no driver")
         facts.append(
             f"{engine['kind'].capitalize()} {engine['version']}" if engine["version"] else f"engine: {engine['kind']}"
         )
     return {
         "anchor": f"host-{number}",
-        "name": printable(host.name),
+        "name": host.name,
         "state": host.state,
         "state_text": _STATES[host.state],
-        "facts": " · ".join(printable(fact) for fact in facts),
+        "facts": " · ".join(facts),
         "problems": [dict(problem) for problem in host.problems],
         "gpus": [_gpu(host, gpu, history) for gpu in status.get("gpus") or []],
         "services": [_service(host, service) for service in status.get("services") or []],

@@ -95,10 +95,12 @@ def _engine_problems(status: Mapping[str, Any]) -> list[Problem]:
     if engine["kind"] == "none":
         message = "There is no container engine, so no service"
         return [Problem("engine", "engine.absent", "error", message, "Run site.yml.")]
+    if engine["kind"] == "podman":
+        message = "The engine is podman, which runs no service of this project"
+        return [Problem("engine", "engine.other", "error", message, _DOCTOR)]
     if not engine["running"]:
-        kind = "The engine" if engine["kind"] == "docker" else f"The engine is {engine['kind']} and"
         evidence = (str(engine["error"]),) if engine["error"] else ()
-        return [Problem("engine", "engine.no_answer", "error", f"{kind} does not answer", _DOCTOR, evidence)]
+        return [Problem("engine", "engine.no_answer", "error", "The engine does not answer", _DOCTOR, evidence)]
     if unknown:
         message = f"The services can't be read: {unknown}"
         return [Problem("engine", "engine.no_answer", "error", message, _DOCTOR)]
@@ -159,27 +161,21 @@ def _disk_problems(status: Mapping[str, Any]) -> list[Problem]:
     ]
 
 
-def _clean(problem: Problem) -> dict[str, Any]:
-    """Return a problem without secrets and without anything that would steer a terminal."""
-    data = problem.as_dict()
-    for key in ("message", "next_action"):
-        data[key] = printable(without_secrets(data[key]))
-    data["evidence"] = [printable(without_secrets(line)) for line in data["evidence"]]
-    return data
-
-
-def _without_secrets(value: Any) -> Any:
+def _clean(value: Any) -> Any:
+    """Return data whose texts hold no secrets, and nothing that would steer a terminal or turn a line around."""
     if isinstance(value, str):
-        return without_secrets(value)
+        return printable(without_secrets(value))
     if isinstance(value, list):
-        return [_without_secrets(entry) for entry in value]
+        return [_clean(entry) for entry in value]
     if isinstance(value, dict):
-        return {key: _without_secrets(entry) for key, entry in value.items()}
+        return {key: _clean(entry) for key, entry in value.items()}
     return value
 
 
 def make_host(name: str, result: Mapping[str, Any]) -> HostStatus:
     """Return one host.
+
+    Every text of it can be shown as it is; a page has to escape it nevertheless.
 
     Args:
         name: Name in the inventory.
@@ -187,11 +183,12 @@ def make_host(name: str, result: Mapping[str, Any]) -> HostStatus:
     """
     status = result.get("status")
     if not isinstance(status, dict):
-        return HostStatus(name, {}, (_clean(unreadable_host(result or {"unreachable": True})),))
+        problem = unreadable_host(result or {"unreachable": True})
+        return HostStatus(printable(name), {}, (_clean(problem.as_dict()),))
     problems = [*_gpu_problems(status), *_engine_problems(status)]
     problems += [problem for problem in map(_service_problem, status["services"]) if problem]
     problems += _disk_problems(status)
-    return HostStatus(name, _without_secrets(status), tuple(_clean(problem) for problem in problems))
+    return HostStatus(printable(name), _clean(status), tuple(_clean(problem.as_dict()) for problem in problems))
 
 
 def summary(hosts: Sequence[HostStatus]) -> str:

@@ -88,7 +88,7 @@ def _gpu_rows(hosts: Sequence[HostStatus]) -> list[tuple[str, ...]]:
         (
             host.name,
             str(gpu["index"]),
-            cut(gpu_name(gpu), 20),
+            cut(gpu_name(gpu), 17),
             whole(gpu["utilization_percent"], "%"),
             memory(gpu["memory_used_mib"], gpu["memory_total_mib"]),
             whole(gpu["temperature_celsius"], "°C"),
@@ -108,12 +108,12 @@ def _service_rows(hosts: Sequence[HostStatus]) -> list[tuple[str, ...]]:
     return [
         (
             host.name,
-            cut(service["name"], 24),
+            cut(service["name"], 20),
             cut(service_state(service), 10),
-            cut(short_digest(str(service["image"] or "")), 18),
+            cut(short_digest(str(service["image"] or "")), 12),
             duration(service["uptime_seconds"]),
             str(service["restart_count"]),
-            cut(reserved(service, host.status["gpus"]), 15),
+            cut(reserved(service, host.status["gpus"]), 12),
         )
         for host, service in _services(hosts)
     ]
@@ -126,10 +126,10 @@ def _generation_rows(hosts: Sequence[HostStatus]) -> list[tuple[str, ...]]:
         rows.append(
             (
                 host.name,
-                cut(service["name"], 24),
+                cut(service["name"], 20),
                 f"{duration(video['age_seconds'])} ago" if video else UNKNOWN,
                 duration(video["seconds"]) if video else UNKNOWN,
-                cut((video["prompt"] or UNKNOWN) if video else service["last_generation_unknown"], 28),
+                cut((video["prompt"] or UNKNOWN) if video else service["last_generation_unknown"], 32),
             )
         )
     return rows
