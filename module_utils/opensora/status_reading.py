@@ -145,12 +145,10 @@ def read_status(
     engine = docker_engine_state.describe_engine(kind, asked, {})
     now = time.time()
     services, services_unknown = _services(probe, answers["services"], now) if engine["running"] else ([], None)
-    kept = [(service["checkpoints_directory"], service["samples_directory"]) for service in services]
-    places: list[tuple[str, str | None]] = []
-    for checkpoints, videos in kept or [(checkpoints_directory, samples_directory)]:
-        places += [("checkpoints", checkpoints), ("samples", videos)]
-    if engine["running"]:
-        places.append(("engine", engine["data_root"]))
+    checkpoints = [service["checkpoints_directory"] for service in services] or [checkpoints_directory]
+    videos = [service["samples_directory"] for service in services] or [samples_directory]
+    places = [*(("checkpoints", path) for path in checkpoints), *(("samples", path) for path in videos)]
+    places.append(("engine", engine["data_root"] if engine["running"] else None))
     return {
         "uptime_seconds": _uptime(probe),
         "bus_gpu_count": len(pci.describe_gpus(pci.read_devices(probe))),

@@ -118,9 +118,10 @@ def _service_problem(service: Mapping[str, Any]) -> Problem | None:
         return Problem(
             "application", "service.starting", "warning", message, "Look again when it has loaded its model."
         )
+    words = "has ended" if state == "exited" else f"is {state}"
     ended = "" if service.get("exit_code") is None else f", exit code {service['exit_code']}"
     evidence = (str(service["error"]),) if service.get("error") else ()
-    return Problem("application", "service.not_healthy", "error", f"{name} is {state}{ended}", _SERVICE, evidence)
+    return Problem("application", "service.not_healthy", "error", f"{name} {words}{ended}", _SERVICE, evidence)
 
 
 def disk_groups(disks: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:

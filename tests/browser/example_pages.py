@@ -1,6 +1,6 @@
 """Write the status page and tables of made-up hosts into a folder, to be looked at.
 
-PYTHONPATH=. ./run exec python tests/browser/example_pages.py FOLDER
+./run exec python tests/browser/example_pages.py FOLDER
 """
 
 from __future__ import annotations
@@ -8,10 +8,16 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from ansible.module_utils.opensora.status_page import render_page
-from ansible.module_utils.opensora.status_table import render_status
+import ansible.module_utils
 
-from tests.unit.module_utils import status_examples as examples
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+ansible.module_utils.__path__.append(str(ROOT / "module_utils"))
+
+from ansible.module_utils.opensora.status_page import render_page  # noqa: E402  the path has to be known first
+from ansible.module_utils.opensora.status_table import render_status  # noqa: E402
+
+from tests.unit.module_utils import status_examples as examples  # noqa: E402
 
 
 def main(folder: Path) -> None:
