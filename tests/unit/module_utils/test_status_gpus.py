@@ -34,6 +34,21 @@ def test_what_is_not_told_is_null_and_never_zero(bad: str):
     assert sample.values["memory_used_mib"] == 63120
 
 
+# Recorded on an H100 with driver 580, at rest and under load; only the UUID is another.
+AT_REST = f"0, {A}, 0 %, 0 MiB, 81559 MiB, 36, 79.36 W, 700.00 W\n"
+UNDER_LOAD = f"0, {A}, 100 %, 21007 MiB, 81559 MiB, 47, 473.93 W, 700.00 W\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [(AT_REST, [0, 0, 81559, 36, 79.36, 700]), (UNDER_LOAD, [100, 21007, 81559, 47, 473.93, 700])],
+)
+def test_recorded_answers(text: str, values: list[float]):
+    (sample,) = parse_sample(text)
+    assert list(sample.values.values()) == values
+    assert (sample.uuid, sample.unknown) == (A, {})
+
+
 def test_zero_is_known():
     (sample,) = parse_sample(line(use="0 %", memory="0 MiB"))
     assert (sample.values["utilization_percent"], sample.values["memory_used_mib"]) == (0, 0)

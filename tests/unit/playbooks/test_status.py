@@ -77,7 +77,7 @@ def test_settings_are_refused_before_any_host_is_asked(run: Run) -> None:
 def test_it_and_what_it_includes_only_reads() -> None:
     (status,) = yaml.safe_load((ROOT / "playbooks/status.yml").read_text())
     modules = modules_of(status["tasks"], ROOT / "playbooks")
-    assert modules.keys() - READ_ONLY == {"opensora_status_info", "opensora_status_report"}
+    assert modules.keys() - READ_ONLY == {"opensora_status_info", "opensora_show_status"}
 
 
 def test_folders_are_those_of_the_service_by_default() -> None:

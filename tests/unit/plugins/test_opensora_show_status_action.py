@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from ansible.errors import AnsibleActionFail
 
-from plugins.action import opensora_status_report
-from plugins.action.opensora_status_report import ActionModule, write_status
+from plugins.action import opensora_show_status
+from plugins.action.opensora_show_status import ActionModule, write_status
 from plugins.filter.opensora_status import opensora_status_errors
 from tests.unit.module_utils import status_examples as examples
 
@@ -31,8 +31,8 @@ class Plugin(ActionModule):
 
 def test_it_shows_and_writes_all_hosts(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lines: list[str] = []
-    monkeypatch.setattr(opensora_status_report.display, "display", lines.append)
-    monkeypatch.setattr(opensora_status_report.ActionBase, "run", lambda *_: {})
+    monkeypatch.setattr(opensora_show_status.display, "display", lines.append)
+    monkeypatch.setattr(opensora_show_status.ActionBase, "run", lambda *_: {})
     hostvars = {
         "gpu01": {"__opensora_status_answer": {"status": examples.status(1, 2)}},
         "gpu05": {"__opensora_status_answer": examples.UNREACHABLE},
