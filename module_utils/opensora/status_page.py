@@ -250,6 +250,10 @@ def page_data(hosts: Sequence[HostStatus], history: Sequence[Mapping[str, Any]],
         history: What was seen until now, this run included.
         now: Time of the run in seconds since 1970.
     """
+    # Once for all charts: a history may be long.
+    entries: dict[str, list[Mapping[str, Any]]] = {}
+    for entry in history:
+        entries.setdefault(entry["host"], []).append(entry)
     return {
         "generated": moment(now),
         "generated_iso": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now)),
@@ -258,7 +262,7 @@ def page_data(hosts: Sequence[HostStatus], history: Sequence[Mapping[str, Any]],
         "figures": _figures(hosts),
         "chart_width": status_chart.WIDTH,
         "chart_height": status_chart.HEIGHT,
-        "hosts": [_host(number, host, history, now) for number, host in enumerate(hosts, 1)],
+        "hosts": [_host(number, host, entries.get(host.name, []), now) for number, host in enumerate(hosts, 1)],
     }
 
 
