@@ -20,7 +20,7 @@ def frame_size(resolution: str, aspect_ratio: str) -> tuple[int, int]:
     return int(across * scale) // 2 * 2, int(down * scale) // 2 * 2
 
 
-def frames(prompt: str, seed: int, count: int, width: int, height: int, reference: str | None = None):
+def frames(prompt: str, seed: int, count: int, width: int, height: int, *, reference: str | None = None):
     """Yield `count` RGB pictures; with a reference that one is the first."""
     if reference:
         with Image.open(reference) as picture:
