@@ -75,9 +75,8 @@ def main() -> None:
         denoise(row["text"], int(option["num_steps"]))
         path = folder / f"{row.get('name') or f'prompt_{index:04d}'}.mp4"
         path.with_suffix(".txt").write_text(row["text"], encoding="utf-8")
-        write_video(
-            path, frames(row["text"], seed, number, width, height, reference), width, height, config["fps_save"]
-        )
+        pictures = frames(row["text"], seed, number, width, height, reference=reference)
+        write_video(path, pictures, width, height, config["fps_save"])
         print(f"Saved to {path}", flush=True)
     log.info("Inference finished.")
 
