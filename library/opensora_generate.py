@@ -121,6 +121,7 @@ problems:
   elements: dict
 """
 
+import json
 import time
 from pathlib import Path
 from typing import Any, NoReturn
@@ -131,7 +132,15 @@ from ansible.module_utils.opensora.generation import read_execution, read_reques
 from ansible.module_utils.opensora.generation_runs import Item
 from ansible.module_utils.opensora.host_lock import LockedError, Reporter, exclusive
 from ansible.module_utils.opensora.problems import Problem, describe
-from ansible.module_utils.opensora.service_generation import Generation, GenerationError, read_place, read_records
+from ansible.module_utils.opensora.service_generation import (
+    RUN_FOLDER,
+    Generation,
+    GenerationError,
+    begun_file,
+    lock_file,
+    read_place,
+    read_records,
+)
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "requests": {"type": "list", "elements": "dict", "required": True},
@@ -149,8 +158,6 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "progress": {"type": "bool", "default": True},
     "_progress_path": {"type": "path"},
 }
-# Only root reads here: the journals hold prompts.
-RUN_FOLDER = Path("/run/opensora-site-generation")
 
 
 def main() -> None:
@@ -192,7 +199,7 @@ def make(parameters: dict[str, Any], *, is_check: bool) -> tuple[bool, list[dict
     RUN_FOLDER.mkdir(mode=0o700, exist_ok=True)
     reporter = Reporter(parameters["_progress_path"])
     deadline = time.monotonic() + parameters["time_limit"] * (len(items) + 1)
-    with exclusive(RUN_FOLDER / f"{parameters['project_name']}.lock", deadline, reporter, "generation") as turn:
+    with exclusive(lock_file(parameters["project_name"]), deadline, reporter, "generation") as turn:
         # What another run made while this one waited is not made again, even if it was asked to.
         skip = not parameters["again"] or turn.waited
         present = read_records(client, place, [item.identifier for item in items]) if skip else {}
@@ -204,6 +211,9 @@ def make(parameters: dict[str, Any], *, is_check: bool) -> tuple[bool, list[dict
             pictures=Path(parameters["pictures_directory"]) if parameters["pictures_directory"] else None,
             host=parameters["host"],
             say=reporter.say,
+        )
+        begun_file(parameters["project_name"]).write_text(
+            json.dumps([item.identifier for item in items]), encoding="utf-8"
         )
         generation.make([item for item in items if item.identifier not in present])
     results = []

@@ -69,6 +69,11 @@ finished:
   returned: always
   type: list
   elements: str
+begun:
+  description: Identifiers of the videos that a run which has not ended is making there; it may have lost its control node.
+  returned: always
+  type: list
+  elements: str
 problems:
   description: Why the service can't make videos.
   returned: always
@@ -82,7 +87,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.opensora.docker_service_client import DockerServiceClient, ServiceError
 from ansible.module_utils.opensora.generation import read_request, request_identifier
 from ansible.module_utils.opensora.problems import Problem
-from ansible.module_utils.opensora.service_generation import GenerationError, read_place, read_records
+from ansible.module_utils.opensora.service_generation import GenerationError, read_begun, read_place, read_records
 
 ARGUMENT_SPEC: dict[str, Any] = {
     "requests": {"type": "list", "elements": "dict", "required": True},
@@ -101,6 +106,7 @@ def main() -> None:
         changed=False,
         renderer=renderer,
         finished=finished,
+        begun=read_begun(module.params["project_name"]) if renderer else [],
         problems=[problem.as_dict() for problem in problems],
     )
 

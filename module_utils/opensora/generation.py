@@ -324,12 +324,10 @@ def _refused_frames(frames: int | None, config: str) -> str:
     if frames == 1:
         return "5 or more; with 1 the application makes a picture"
     if config == "high_compression":
-        most, remainders, words = _MAXIMUM_FRAMES_HIGH_COMPRESSION, (0, 1), "4k or 4k+1"
-    else:
-        most, remainders, words = _MAXIMUM_FRAMES, (1,), "4k+1"
-    if frames is None or not 1 < frames <= most or frames % 4 not in remainders:
-        return f"{words} up to {most}, such as 17, 49, {most}"
-    return ""
+        is_allowed = frames is not None and 1 < frames <= _MAXIMUM_FRAMES_HIGH_COMPRESSION and frames % 4 in (0, 1)
+        return "" if is_allowed else f"4k or 4k+1 up to {_MAXIMUM_FRAMES_HIGH_COMPRESSION}, such as 64, 128"
+    is_allowed = frames is not None and 1 < frames <= _MAXIMUM_FRAMES and frames % 4 == 1
+    return "" if is_allowed else f"4k+1 up to {_MAXIMUM_FRAMES}, such as 17, 49, 129"
 
 
 def _refused_prompt(prompt: str) -> str:

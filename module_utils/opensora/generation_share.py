@@ -36,6 +36,7 @@ class Renderer:
         gpus: UUIDs of the service's GPUs.
         execution: How this host makes videos.
         finished: Identifiers of the videos that lie on the host.
+        begun: Identifiers of the videos that an earlier run is making there.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Renderer:
     gpus: tuple[str, ...]
     execution: Execution
     finished: frozenset[str] = frozenset()
+    begun: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,9 @@ def _found(request: Request, renderers: Sequence[Renderer], stored: Mapping[str,
     for renderer in renderers:
         if identifiers[renderer.name] in renderer.finished:
             return Assignment(request, renderer.name, identifiers[renderer.name], "fetch")
+    for renderer in renderers:
+        if identifiers[renderer.name] in renderer.begun:
+            return Assignment(request, renderer.name, identifiers[renderer.name], "render")
     return None
 
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import io
 import json
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
     from ansible.module_utils.opensora.docker_service_client import DockerServiceClient
     from ansible.module_utils.opensora.service_state import ServiceState
 
+# Only root reads here: the journals hold prompts.
+RUN_FOLDER = Path("/run/opensora-site-generation")
 BUILD_KEY_LABEL = "org.opensora-site.build-key"
 RECORD_FILE = scripts.RECORD_FILE
 _GRACE_SECONDS = 30
@@ -127,6 +130,36 @@ def read_records(client: DockerServiceClient, place: Place, identifiers: Sequenc
         for identifier in identifiers
         if identifier in found and is_whole(place, identifier)
     }
+
+
+def lock_file(project: str) -> Path:
+    """Return the file whose lock the one run has that makes videos for a compose project."""
+    return RUN_FOLDER / f"{project}.lock"
+
+
+def begun_file(project: str) -> Path:
+    """Return the file in which that run writes what it makes."""
+    return RUN_FOLDER / f"{project}.begun"
+
+
+def read_begun(project: str) -> list[str]:
+    """Return the identifiers of the videos that a run is making for a compose project.
+
+    Args:
+        project: Name of the project.
+    """
+    try:
+        with lock_file(project).open(encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return []  # nobody has it
+    except BlockingIOError:
+        pass
+    except OSError:
+        return []
+    try:
+        return [str(identifier) for identifier in json.loads(begun_file(project).read_text(encoding="utf-8"))]
+    except (OSError, ValueError):
+        return []
 
 
 def is_whole(place: Place, identifier: str) -> bool:

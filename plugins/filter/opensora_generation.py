@@ -22,8 +22,8 @@ _MODULE_UTILS = str(Path(__file__).resolve().parents[2] / "module_utils")
 if _MODULE_UTILS not in ansible.module_utils.__path__:
     ansible.module_utils.__path__.append(_MODULE_UTILS)
 
-from ansible.module_utils.opensora.environment_profiles import PROFILES  # noqa: E402 -- needs the path above
 from ansible.module_utils.opensora import generation_outcome  # noqa: E402
+from ansible.module_utils.opensora.environment_profiles import PROFILES  # noqa: E402 -- needs the path above
 from ansible.module_utils.opensora.generation import (  # noqa: E402
     Execution,
     Request,
@@ -238,13 +238,14 @@ def _renderer(host: str, info: Mapping[str, Any], service: Mapping[str, Any]) ->
         tuple(made_with["gpus"]),
         Execution(**service["execution"]),
         frozenset(info.get("finished") or ()),
+        frozenset(info.get("begun") or ()),
     )
 
 
 def _refused_processes(assignments: Sequence[Assignment], renderers: Sequence[Renderer]) -> str:
     """Return what is wrong with the number of processes, before anything is begun."""
     by_name = {renderer.name: renderer for renderer in renderers}
-    lines = {}
+    lines: dict[str, None] = {}
     for assignment in assignments:
         if assignment.action == "render":
             renderer = by_name[assignment.host]
