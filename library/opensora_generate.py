@@ -9,10 +9,10 @@ DOCUMENTATION = r"""
 module: opensora_generate
 short_description: Render videos in a running Open-Sora service
 description:
-  - Runs the application inside the container of the service, word by word, without a shell. Each video gets a folder of its
-    own in the samples folder of the host, with a record and a contact sheet.
-  - Videos with equal options are made by one run of the application, which loads the model once; where one video needs one
-    GPU, as many runs go at the same time as the service has GPUs.
+  - Runs the application inside the container of the service, word by word, without a shell. Each video gets a folder of
+    its own in the samples folder of the host, with a record and a contact sheet.
+  - Videos with equal options are made by one run of the application, which loads the model once; where one video needs
+    one GPU, as many runs go at the same time as the service has GPUs.
   - Refuses options that the application would silently ignore or misunderstand.
   - A video that can't be made doesn't hold up the others; it is in RV(results) with its problem. So is one that the
     application left out without a word, or that can't be decoded to its end.
@@ -110,7 +110,10 @@ results:
   contains:
     row: {description: Where it was asked for., type: str, returned: always}
     id: {description: Name of its folder., type: str, returned: always}
-    state: {description: "V(rendered), V(present), V(failed), or V(planned) in check mode.", type: str, returned: always}
+    state:
+      description: V(rendered), V(present), V(failed), or V(planned) in check mode.
+      type: str
+      returned: always
     directory: {description: Its folder on the host., type: str, returned: always}
     record: {description: What it was made from., type: dict, returned: always}
     problem: {description: "Why it failed, else empty.", type: dict, returned: always}

@@ -70,7 +70,7 @@ finished:
   type: list
   elements: str
 begun:
-  description: Identifiers of the videos that a run which has not ended is making there; it may have lost its control node.
+  description: Identifiers of the videos that a run is making there, maybe one that lost its control node.
   returned: always
   type: list
   elements: str

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import csv
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ansible.module_utils.opensora.generation import Request, concerns_options
@@ -100,5 +100,9 @@ def judge(items: Sequence[Item], finished: Collection[str], problem: Problem, *,
     """
     missing = [item for item in items if item.identifier not in finished]
     if not has_begun or concerns_options(problem):
-        return Verdict({item.identifier: problem for item in missing}, ())
+        untried = replace(
+            problem, message=f"not tried, since another one with the same options failed: {problem.message}"
+        )
+        reasons = [problem, *[untried] * len(missing)]
+        return Verdict({item.identifier: reason for item, reason in zip(missing, reasons)}, ())
     return Verdict({item.identifier: problem for item in missing[:1]}, tuple(missing[1:]))

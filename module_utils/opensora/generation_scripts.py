@@ -15,7 +15,7 @@ SHEET_FILE = "sheet.jpg"
 # Exit codes of FINISH.
 NO_VIDEO, UNDECODABLE = 3, 4
 
-# Starts the application, and shows a bar for the steps of a video; by itself it is silent from its beginning to its end.
+# Starts the application, and shows a bar for the steps of a video, during which the application itself is silent.
 # The application walks over zip(times[:-1], times[1:]).
 LAUNCHER = f"""
 import os, runpy, sys
@@ -40,8 +40,8 @@ if os.environ.get("RANK", "0") == "0":
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
-# FINISH VIDEO FOLDER RECORD: decodes a video to its end, makes its contact sheet, moves it into its folder, and writes the
-# record last, so that a folder with a record is a whole one.
+# FINISH VIDEO FOLDER RECORD: decodes a video to its end, makes its contact sheet, moves it into its folder, and writes
+# the record last, so that a folder with a record is a whole one.
 FINISH = f"""
 import hashlib, importlib.metadata, json, os, pathlib, sys, textwrap
 source, folder, record = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), json.loads(sys.argv[3])
@@ -53,9 +53,10 @@ try:
     with av.open(str(source)) as video:
         stream = video.streams.video[0]
         rate, width, height = float(stream.average_rate), stream.width, stream.height
+        small = {{"width": 320, "height": max(2, 320 * height // width // 2 * 2), "format": "rgb24"}}
         for frame in video.decode(stream):
             frames += 1
-            pictures.append(frame.reformat(width=320, height=max(2, 320 * height // width // 2 * 2), format="rgb24").to_ndarray())
+            pictures.append(frame.reformat(**small).to_ndarray())
 except av.FFmpegError as error:
     print(repr(error))
     sys.exit({UNDECODABLE})
@@ -73,7 +74,8 @@ def sheet():
     high, wide = pictures[0].shape[:2]
     words = " ".join(record["prompt"].split())
     lines = textwrap.wrap(words, 115)[:6] or [""]
-    lines.append(f"{{record['config']}}, seed {{record['seed']}}, {{frames}} frames, {{width}}x{{height}}, {{record['id']}}")
+    facts = [record["config"], f"seed {{record['seed']}}", f"{{frames}} frames", f"{{width}}x{{height}}", record["id"]]
+    lines.append(", ".join(facts))
     page = Image.new("RGB", (3 * wide + 16, 3 * high + 24 + 22 * len(lines)), "white")
     draw = ImageDraw.Draw(page)
     for place in range(9):
@@ -85,10 +87,11 @@ def sheet():
         draw.rectangle((box[0] - 4, box[1] - 3, box[2] + 4, box[3] + 3), fill="black")
         draw.text((x + 6, y + 4), stamp, fill="white", font=font)
     for number, line in enumerate(lines):
+        where = (6, 3 * high + 18 + 22 * number)
         try:
-            draw.text((6, 3 * high + 18 + 22 * number), line, fill="black", font=font)
+            draw.text(where, line, fill="black", font=font)
         except UnicodeEncodeError:
-            draw.text((6, 3 * high + 18 + 22 * number), line.encode("ascii", "replace").decode(), fill="black", font=font)
+            draw.text(where, line.encode("ascii", "replace").decode(), fill="black", font=font)
     page.save(folder / "{SHEET_FILE}", quality=88)
 
 try:
@@ -120,7 +123,8 @@ samples, found = pathlib.Path(sys.argv[1]), {{}}
 for identifier in sys.argv[2:]:
     try:
         record = json.loads((samples / identifier / "{RECORD_FILE}").read_text(encoding="utf-8"))
-        if record["id"] == identifier and (samples / identifier / "{VIDEO_FILE}").stat().st_size == record["video"]["bytes"]:
+        length = (samples / identifier / "{VIDEO_FILE}").stat().st_size
+        if record["id"] == identifier and length == record["video"]["bytes"]:
             found[identifier] = record
     except (OSError, ValueError, KeyError, TypeError):
         continue

@@ -151,10 +151,11 @@ def read_begun(project: str) -> list[str]:
     try:
         with lock_file(project).open(encoding="utf-8") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        return []  # nobody has it
-    except BlockingIOError:
+    except BlockingIOError:  # that run has it
         pass
     except OSError:
+        return []
+    else:
         return []
     try:
         return [str(identifier) for identifier in json.loads(begun_file(project).read_text(encoding="utf-8"))]
@@ -206,6 +207,7 @@ class Output:
         started: When that video began.
         loaded: When the first one began.
         saved: Identifiers of the videos that it has written, each with the seconds that it took.
+        exit_code: How it ended.
     """
 
     lines: list[str] = field(default_factory=list)
@@ -213,6 +215,7 @@ class Output:
     started: float = 0.0
     loaded: float = 0.0
     saved: dict[str, float] = field(default_factory=dict)
+    exit_code: int = 0
 
 
 class Generation:
@@ -299,8 +302,8 @@ class Generation:
                 return
             verdict = judge(waiting, self.records.keys() | self.problems.keys(), problem, has_begun=has_begun)
             self.problems.update(verdict.failed)
-            for identifier in verdict.failed:
-                self._say(f"{self._label(waiting, identifier)} failed: {problem.message}")
+            for identifier, reason in verdict.failed.items():
+                self._say(f"{self._label(waiting, identifier)} failed: {reason.message}")
             waiting = verdict.retry
 
     def _start(
@@ -331,12 +334,12 @@ class Generation:
                     timing = {"seconds": round(seconds, 1), "loading_seconds": round(output.loaded - began, 1)}
                     self._finish(client, self._item(items, identifier), folder, {**details, **timing})
         output.lines += split_output(rest + "\n")[0]
-        code = int(client.api.exec_inspect(created["Id"])["ExitCode"] or 0)
-        self._collect(client, items, folder, {**details, "seconds": round(time.monotonic() - began, 1)}, code, output)
+        output.exit_code = int(client.api.exec_inspect(created["Id"])["ExitCode"] or 0)
+        self._collect(client, items, folder, {**details, "seconds": round(time.monotonic() - began, 1)}, output)
         done = self.records.keys() | self.problems.keys()
         if all(item.identifier in done for item in items):
             return None, True
-        return failure("\n".join(output.lines), code), output.current >= 0
+        return failure("\n".join(output.lines), output.exit_code), output.current >= 0
 
     def _read_line(self, line: str, items: Sequence[Item], output: Output, pace: Pace) -> None:
         event = parse_line(line)
@@ -405,7 +408,6 @@ class Generation:
         items: Sequence[Item],
         folder: str,
         details: Mapping[str, Any],
-        code: int,
         output: Output,
     ) -> None:
         """Look for videos that the application did not tell of, and for those that are missing without a word."""
@@ -413,7 +415,7 @@ class Generation:
             if item.identifier in self.records or item.identifier in self.problems:
                 continue
             ended = self._finish(client, item, folder, details)
-            if code != 0:
+            if output.exit_code != 0:
                 # Half a video of a run that failed is that run's failure.
                 self.problems.pop(item.identifier, None)
             elif ended == scripts.NO_VIDEO:
@@ -436,7 +438,7 @@ class Generation:
         return f"{self._numbers[identifier]} {shown_prompt(self._item(items, identifier).request.prompt)}"
 
     def _put(self, client: DockerServiceClient, items: Sequence[Item], folder: str) -> None:
-        """Put the table, the launcher and the pictures into the container, through the engine: no link leads it astray."""
+        """Put table, launcher and pictures into the container, through the engine: no link leads it astray."""
         name = PurePosixPath(folder).name
         files = {LAUNCHER_FILE: scripts.LAUNCHER.encode()}
         paths = {}
