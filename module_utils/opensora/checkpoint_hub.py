@@ -127,7 +127,10 @@ class HubSource:
         if response is not None:
             status = int(response.status_code)
             return status_failure(url, status, has_token=has_token, pause=pause_of(response.headers))
-        return network_failure(url, f"the download broke ({type(error).__name__})")
+        text = str(error)
+        # An address in it may carry a signature.
+        reason = f"{type(error).__name__}: {text}" if text and "://" not in text else type(error).__name__
+        return network_failure(url, f"the download broke ({reason})")
 
 
 class WatchedStream:

@@ -192,7 +192,11 @@ def folder_files(folder: Path, exclude: Sequence[str]) -> tuple[ManifestFile, ..
     Args:
         folder: Folder with the weights.
         exclude: Shell patterns of paths to leave out.
+
+    Raises:
+        OSError: The folder can't be read.
     """
+    next(folder.iterdir(), None)  # what rglob() passes over in silence is an error here
     found = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
     names = [path.as_posix() for path in found if not any(part.startswith(".") for part in path.parts[:-1])]
     return tuple(
