@@ -21,7 +21,7 @@ Behaviour is a JSON object, by default empty:
     gated            answer 403 as the hub does for a licence that was not accepted
     pause            seconds to wait before each body
 
-usage: weights_server.py FOLDER PORT [COMMIT]
+usage: weights_server.py FOLDER PORT [COMMIT]; the signed addresses are of the next port
 """
 
 from __future__ import annotations
@@ -53,6 +53,7 @@ class WeightsServer(ThreadingHTTPServer):
         self.folder = folder
         self.commit = commit
         self.lock = threading.Lock()
+        self.signed_port = self.server_address[1]
         self.behave()
 
     def behave(self, **behaviour: Any) -> None:
@@ -134,8 +135,9 @@ class _Handler(BaseHTTPRequestHandler):
         elif not (self.server.folder / name).is_file():
             self._refuse(404, {"X-Error-Code": "EntryNotFound"})
         else:
-            # By another name of this machine, as the hub sends one to a server of another name.
-            place = f"http://{self.server.behaviour.get('signed_host', 'localhost')}:{self.server.server_address[1]}"
+            # Another server by its name or its port, as the hub sends one to its storage.
+            host = self.headers["Host"].partition(":")[0]
+            place = f"http://{'localhost' if host == '127.0.0.1' else host}:{self.server.signed_port}"
             content = (self.server.folder / name).read_bytes()
             self.send_response(302)
             self.send_header("Location", f"{place}/signed/{name}?Signature={SIGNATURE}")
@@ -231,7 +233,11 @@ class _Handler(BaseHTTPRequestHandler):
 def main() -> None:
     folder, port = Path(sys.argv[1]), int(sys.argv[2])
     commit = sys.argv[3] if len(sys.argv) > 3 else COMMIT
-    WeightsServer(folder, port, commit, "0.0.0.0").serve_forever()
+    server = WeightsServer(folder, port, commit, "0.0.0.0")
+    server.signed_port = port + 1
+    storage = ThreadingHTTPServer(("0.0.0.0", port + 1), lambda *arguments: _Handler(*arguments[:2], server))
+    threading.Thread(target=storage.serve_forever, daemon=True).start()
+    server.serve_forever()
 
 
 if __name__ == "__main__":
