@@ -149,7 +149,7 @@ from ansible.module_utils.opensora.checkpoint_failure import disk_failure
 from ansible.module_utils.opensora.checkpoint_hub import HubLibraryError, HubSource
 from ansible.module_utils.opensora.checkpoint_manifest import Manifest, ManifestFile, read_manifest
 from ansible.module_utils.opensora.checkpoint_mirror import FetchError, MirrorSource, TokenAccess, WeightsSource
-from ansible.module_utils.opensora.checkpoint_received import ReceivedParts
+from ansible.module_utils.opensora.checkpoint_share import ReceivedParts
 from ansible.module_utils.opensora.checkpoint_state import CheckpointFolder
 from ansible.module_utils.opensora.checkpoint_transfer import Fetcher, exclusive
 from ansible.module_utils.opensora.image_transfer import size_text

@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ if _MODULE_UTILS not in ansible.module_utils.__path__:
     ansible.module_utils.__path__.append(_MODULE_UTILS)
 
 from ansible.module_utils.opensora.checkpoint_settings import required_urls, setting_problems  # noqa: E402 (see above)
+from ansible.module_utils.opensora.checkpoint_share import HostWeights, assign  # noqa: E402
 from ansible.module_utils.opensora.plain_data import plain  # noqa: E402
 from ansible.module_utils.opensora.problems import Problem  # noqa: E402
 
@@ -45,12 +47,38 @@ def read(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {"manifest": content if is_usable else {}, "problems": [problem.as_dict() for problem in problems]}
 
 
+def assignment(
+    hosts: Sequence[Mapping[str, Any]], name: str, batch: Collection[str], chunk_bytes: int
+) -> dict[str, Any]:
+    """Return what a host does so that a site fetches the weights once.
+
+    Args:
+        hosts: Variables of the hosts that were asked for the weights.
+        name: The host.
+        batch: Names of the hosts that run together with it.
+        chunk_bytes: Bytes of a piece that is handed over.
+    """
+    answers = [
+        HostWeights(
+            name=str(host["inventory_hostname"]),
+            manifest_digest=str(host["__opensora_checkpoint_asked"]["checkpoint"]["manifest_digest"]),
+            wanted=plain(host["__opensora_checkpoint_asked"]["wanted"]),
+            in_batch=host["inventory_hostname"] in batch,
+            shares=bool(host["__opensora_checkpoint_shares"]),
+            provided=bool((host.get("__opensora_checkpoint_provided") or {}).get("checkpoint")),
+        )
+        for host in hosts
+    ]
+    return asdict(assign(answers, name, int(chunk_bytes)))
+
+
 class FilterModule:
     """Register the filters."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return name and function of each filter."""
         return {
+            "opensora_checkpoint_assignment": assignment,
             "opensora_checkpoint_read": read,
             "opensora_checkpoint_urls": _urls,
         }
