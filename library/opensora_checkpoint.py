@@ -181,11 +181,8 @@ class Run:
         if foreign:
             advice = "Remove it: it would let that user decide what counts as verified."
             self._fail([Problem("disk", "checkpoint.foreign_state", "error", foreign, advice)], None)
-        if self._wish["source"] == "none" and not self._folder.path.is_dir():
-            self._writes = False
         try:
-            if self._writes:
-                self._folder.open()
+            self._open()
             lock = self._folder.state / "lock"
             with exclusive(lock, self._deadline, self._reporter.say) if self._writes else nullcontext():
                 self._work()
@@ -193,6 +190,19 @@ class Run:
             self._fail([error.problem], None)
         except OSError as error:
             self._fail([disk_failure(str(self._folder.path), error).problem], None)
+
+    def _open(self) -> None:
+        """Make the folders. Those of the user's own are read where nothing can be remembered in them, too."""
+        if self._wish["source"] == "none" and not self._folder.path.is_dir():
+            self._writes = False
+        if not self._writes:
+            return
+        try:
+            self._folder.open()
+        except OSError:
+            if self._wish["source"] != "none":
+                raise
+            self._writes = False
 
     def _work(self) -> NoReturn:
         decision = self._decide(self._wish["verify"])
@@ -209,6 +219,9 @@ class Run:
             fetched, count = self._fetch(decision)
         for path, mode in decision.modes.items():
             (self._folder.path / path).chmod(mode)
+        for item in decision.items:
+            if item.file.path in decision.modes:
+                self._folder.remember(item.file)
         self._finish(decision, fetched)
         self._exit(decision, fetched, count, is_complete=True)
 
@@ -265,6 +278,8 @@ class Run:
     def _finish(self, decision: Decision, fetched: Sequence[str]) -> None:
         """Look again, and note that all is there."""
         if decision.action == "none":
+            if self._wish["source"] != "none":
+                self._folder.remove_parts()
             return
         again = self._decide("changed")
         if again.wanted or again.modes:

@@ -21,6 +21,7 @@ from ansible.module_utils.opensora.checkpoint_share import MEBIBYTE, Chunk
 
 _TRIES = 3
 _PAUSE_SECONDS = 5
+_STALE_MINUTES = 24 * 60
 
 
 class CarryError(Exception):
@@ -95,7 +96,9 @@ class ChunkCarrier:
         user = self._command("id -u", as_user=True).strip()
         state = shlex.quote(f"{self._directory}/{STATE_FOLDER}")
         folder = self._command(
-            f"umask 022 && mkdir -p {state} && mkdir -p -m 0700 {state}/parts && chmod 0755 {state} && "
+            f"umask 022 && mkdir -p {state} && mkdir -p -m 0700 {state}/parts && "
+            # What a run that was cut off left behind.
+            f"find {state} -maxdepth 1 -name 'carried.*' -mmin +{_STALE_MINUTES} -exec rm -rf {{}} + && "
             f"folder=$(mktemp -d {state}/carried.XXXXXXXX) && chown {shlex.quote(user)} $folder && echo $folder"
         ).strip()
         try:

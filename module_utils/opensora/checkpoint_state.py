@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import stat
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -193,7 +194,10 @@ class CheckpointFolder:
     def remove_parts(self) -> None:
         """Remove what was collected and is of no use any more."""
         for path in self.parts.iterdir():
-            path.unlink()
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
 
     def _found(self, file: ManifestFile, verify: Verify, watch: Callable[[], None]) -> FoundFile:
         path = self.path / file.path

@@ -410,3 +410,28 @@ def test_parts_that_were_brought_are_verified_and_published(site, server, manife
     assert result["changed"] is True
     assert server.served == []
     assert is_right(site, server)
+
+
+def test_files_in_a_folder_that_can_not_be_written(site, server, monkeypatch):
+    site.run()
+    before = sorted(site.directory.rglob("*"))
+
+    def refuse(_):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(checkpoint_state.CheckpointFolder, "open", refuse)
+    assert site.run(source="none")["problems"] == []
+    assert sorted(site.directory.rglob("*")) == before
+    os.truncate(site.path, 5)
+    result = site.run()
+    assert codes(result) == ["checkpoint.not_written"]
+    assert "Read-only file system" in result["msg"]
+
+
+def test_what_is_of_no_use_is_removed(site, server):
+    site.run()
+    left = site.directory / ".opensora-checkpoint/parts"
+    (left / f"{'0' * 64}.part").write_bytes(b"x")
+    (left / "hub").mkdir()
+    assert site.run()["changed"] is False
+    assert list(left.iterdir()) == []
