@@ -143,7 +143,6 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible.module_utils.opensora.buildx_command import Reporter
 from ansible.module_utils.opensora.checkpoint_decision import Decision, Room, decide
 from ansible.module_utils.opensora.checkpoint_failure import disk_failure
 from ansible.module_utils.opensora.checkpoint_hub import HubLibraryError, HubSource
@@ -152,6 +151,7 @@ from ansible.module_utils.opensora.checkpoint_mirror import FetchError, MirrorSo
 from ansible.module_utils.opensora.checkpoint_share import ReceivedParts
 from ansible.module_utils.opensora.checkpoint_state import CheckpointFolder
 from ansible.module_utils.opensora.checkpoint_transfer import Fetcher, exclusive
+from ansible.module_utils.opensora.host_lock import Reporter
 from ansible.module_utils.opensora.image_transfer import size_text
 from ansible.module_utils.opensora.private_folder import secret_words
 from ansible.module_utils.opensora.problems import Problem
