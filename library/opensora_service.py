@@ -143,6 +143,11 @@ options:
     type: list
     elements: str
     default: []
+  start_after_engine:
+    description: Have systemd start the container after the engine, for an engine that leaves containers with CDI
+      devices down when it starts (Docker before 28.2).
+    type: bool
+    default: false
   remove_image:
     description: With O(state=absent), also remove the images built by this project that no container uses.
     type: bool
@@ -271,6 +276,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "lock_wait": {"type": "int", "default": 600},
     "health_wait": {"type": "int", "default": 900},
     "proof_command": {"type": "list", "elements": "str", "default": []},
+    "start_after_engine": {"type": "bool", "default": False},
     "remove_image": {"type": "bool", "default": False},
     "docker_host": {"type": "str", "default": "unix:///var/run/docker.sock"},
 }
@@ -348,6 +354,7 @@ def run(module: AnsibleModule, client: DockerServiceClient | None) -> dict[str, 
         keep_releases=parameters["keep_releases"],
         take_ownership=parameters["take_ownership"],
         share_gpus=parameters["share_gpus"],
+        start_after_engine=parameters["start_after_engine"],
     )
     extra: dict[str, Any] = {}
     if parameters["state"] == "previous":

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from ansible.module_utils.opensora.service_settings import HealthTimes, PublishedPort
 
+# The compose project of a host with one service; those of several begin with it.
+PROJECT = "opensora"
 SERVICE = "opensora"
 APPLICATION_DIRECTORY = "/opt/open-sora"
 SOURCE_DIRECTORY = "/workspace"

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ansible.module_utils.opensora.compose_model import PROJECT
 from ansible.module_utils.opensora.docker_service_client import (
     COMPOSE_FILE,
     PREVIOUS_FILE,
@@ -30,10 +31,10 @@ from ansible.module_utils.opensora.service_health import (
     evidence,
     judge,
 )
-from ansible.module_utils.opensora.service_plan import PROJECT
 from ansible.module_utils.opensora.service_releases import FOLDER as RELEASES
 from ansible.module_utils.opensora.service_releases import Release, earlier, new_release, read_releases, record
 from ansible.module_utils.opensora.service_state import Decision, ServiceState, decide, describe_state, predict_state
+from ansible.module_utils.opensora.start_unit import StartUnit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -70,6 +71,7 @@ class Wanted:
         keep_releases: How many releases to keep, the current one among them.
         take_ownership: Whether folders that the user can't use are given to it.
         share_gpus: Whether GPUs may be in use by others.
+        start_after_engine: Whether systemd has to start the container after the engine.
         is_rollback: Whether it goes back to an earlier release, which is recorded already.
     """
 
@@ -85,6 +87,7 @@ class Wanted:
     keep_releases: int = 3
     take_ownership: bool = False
     share_gpus: bool = False
+    start_after_engine: bool = False
     is_rollback: bool = False
 
 
@@ -114,6 +117,8 @@ class Deployment:
         before = self._client.read_state() if self._client else ServiceState()
         missing = [entry for entry in wanted.directories if not Path(entry["path"]).is_dir()]
         usable = check_directories(wanted.directories, take_ownership=wanted.take_ownership)
+        unit = start_unit(self._client) if self._client else None
+        unit_differs = unit.differs(wanted=wanted.start_after_engine) if unit else wanted.start_after_engine
         stale_secrets = differing_secrets(self._directory, wanted.secrets)
         decision = decide(
             before,
@@ -132,12 +137,14 @@ class Deployment:
             make_directories(missing)
             for entry, found in usable:
                 give_to_user(entry, found)
+            start_unit(self._client).bring(wanted=wanted.start_after_engine)
             after = self._act(self._client, decision, before, old_definition)
         elif self._client and decision.action != "none":
             self._refuse_what_is_taken(self._client)
         on_disk = [
             *(("directories", f"the folder {entry['path']} is missing") for entry in missing),
             *((("ownership", f"{found[0]} is not usable for the service's user") for _, found in usable)),
+            *([("start unit", "the unit that starts the container after the engine differs")] if unit_differs else []),
             *(("secrets", f"the secret {name} differs") for name in stale_secrets),
         ]
         return {
@@ -411,6 +418,7 @@ def remove(
         refuse_collisions(one, ())
     if client and not check_mode:
         for one in clients:
+            start_unit(one).bring(wanted=False)
             take_down(one)
         _remove_files([Path(folder) for folder in projects.values()])
         if remove_image:
@@ -426,6 +434,12 @@ def remove(
         "problems": [],
         "diff": {"before_header": "service", "after_header": "service", "before": listing, "after": nothing},
     }
+
+
+def start_unit(client: DockerServiceClient) -> StartUnit:
+    """Return the unit that starts a service's container after the engine."""
+    docker = shutil.which("docker") or "/usr/bin/docker"
+    return StartUnit(client.project, f"{client.project}-{client.service}-1", docker)
 
 
 def take_down(client: DockerServiceClient) -> None:

@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
+from ansible.module_utils.opensora.compose_model import PROJECT
 from ansible.module_utils.opensora.problems import Problem, invalid_value
-from ansible.module_utils.opensora.service_plan import PROJECT, ServicePlan, make_plan
+from ansible.module_utils.opensora.service_plan import ServicePlan, make_plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.opensora.compose_model import (
+    PROJECT,
     DeviceDriver,
     Service,
     build_project,
@@ -35,8 +36,6 @@ from ansible.module_utils.opensora.service_settings import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-# The compose project of a host with one service; those of several begin with it.
-PROJECT = "opensora"
 # The program of the role's own image for the health check.
 HEALTH_PROGRAM = "/opt/opensora-site/healthcheck.py"
 _PREFIX = "opensora_service_"
@@ -59,6 +58,7 @@ class ServicePlan:
         user: (uid, gid) of the container.
         problems: Everything wrong or worth a warning.
         proof_command: Command that has to succeed in the container.
+        start_after_engine: Whether something else than the engine has to start the container after a restart.
     """
 
     project: dict[str, Any]
@@ -69,6 +69,7 @@ class ServicePlan:
     user: tuple[int, int] | None
     problems: tuple[Problem, ...]
     proof_command: tuple[str, ...] = ()
+    start_after_engine: bool = False
 
 
 def make_plan(
@@ -100,14 +101,6 @@ def make_plan(
     if is_final and driver.error:
         advice = "Run playbooks/engine.yml, which generates the specification and switches CDI on."
         problems.append(Problem("toolkit", "service.device_driver", "error", driver.error, advice))
-    if forgets_cdi_containers(driver, engine, settings["restart"]):
-        message = (
-            f"Docker {engine.get('version')} leaves containers with CDI devices down after its restart or a reboot"
-        )
-        advice = (
-            "Use Docker 28.2 or newer, or run playbooks/service.yml after a restart, which starts the service again."
-        )
-        problems.append(Problem("engine", "engine.forgets_cdi_containers", "warning", message, advice))
     profile = PROFILES[settings["environment_profile"]]
     environment, found = render(settings["environment_profile"], settings["environment"] or {})
     problems += found
@@ -169,7 +162,17 @@ def make_plan(
                 tty=bool(settings["tty"]),
             )
         )
-    return ServicePlan(definition, tuple(gpus), driver, health, tuple(ports), user, tuple(problems), _proof(settings))
+    return ServicePlan(
+        definition,
+        tuple(gpus),
+        driver,
+        health,
+        tuple(ports),
+        user,
+        tuple(problems),
+        _proof(settings),
+        forgets_cdi_containers(driver, engine, settings["restart"]),
+    )
 
 
 def _select(

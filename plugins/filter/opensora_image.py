@@ -29,6 +29,7 @@ from ansible.module_utils.opensora.image_preflight import (  # noqa: E402
     unread_problems,
 )
 from ansible.module_utils.opensora.plain_data import plain  # noqa: E402
+from ansible.module_utils.opensora.problems import Problem, invalid_value  # noqa: E402
 
 # Only a Dockerfile of the user's own needs the packages that read it.
 try:
@@ -70,7 +71,30 @@ def judge_settings(settings: Mapping[str, Any], unread_hosts: Sequence[str] = ()
         unread_hosts: Hosts of the inventory that this run has not read.
     """
     wish = plain(settings)
-    return [problem.as_dict() for problem in [*setting_problems(wish), *unread_problems(wish, plain(unread_hosts))]]
+    files = wish.get("__opensora_image_local_files") or {}
+    problems = [*_unreadable_files(files), *setting_problems(wish), *unread_problems(wish, plain(unread_hosts))]
+    return [problem.as_dict() for problem in problems]
+
+
+def _unreadable_files(files: Mapping[str, str]) -> list[Problem]:
+    """Return the files of the control node that can't be read as text.
+
+    Args:
+        files: Path of each by the variable that names it; empty for none.
+    """
+    return [
+        invalid_value(variable, path, f"a text file of the control node ({reason})")
+        for variable, path in files.items()
+        if path and (reason := _why_unreadable(path))
+    ]
+
+
+def _why_unreadable(path: str) -> str:
+    try:
+        text(path)
+    except AnsibleFilterError as error:
+        return str(error.__cause__ or error)
+    return ""
 
 
 def cuda_architectures(hosts: Sequence[Mapping[str, Any]]) -> list[str]:

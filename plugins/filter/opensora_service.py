@@ -112,6 +112,7 @@ def _as_data(instance: Instance, plan: ServicePlan) -> dict[str, Any]:
             if settings[name]
         ],
         "proof_command": list(plan.proof_command),
+        "start_after_engine": plan.start_after_engine,
     }
 
 

@@ -98,7 +98,7 @@ def test_problems(settings, host, is_final, needs_image, codes):
 
 
 @pytest.mark.parametrize(
-    ("version", "settings", "warned"),
+    ("version", "settings", "needed"),
     [
         ("26.1.5+dfsg1", {}, True),
         ("28.1.1", {}, True),
@@ -108,10 +108,10 @@ def test_problems(settings, host, is_final, needs_image, codes):
         ("26.1.5", {"device_driver": "nvidia"}, False),
     ],
 )
-def test_warns_of_an_engine_that_forgets_its_containers(version, settings, warned):
+def test_an_engine_that_forgets_its_containers_gets_a_unit_that_starts_them(version, settings, needed):
     made = plan(settings, {**HOST, "engine": {"kind": "docker", "version": version, "cdi_enabled": True}})
-    assert [problem.code for problem in made.problems] == (["engine.forgets_cdi_containers"] if warned else [])
-    assert made.project
+    assert made.start_after_engine is needed
+    assert made.problems == ()
 
 
 def test_a_selection_that_selects_nothing_shows_what_there_is():

@@ -165,6 +165,20 @@ def test_ids_of_secrets_are_part_of_the_key_and_values_are_not():
     assert key(BUILD) != key({**BUILD, "build_secrets": ["netrc"]})
 
 
+def test_a_file_that_can_not_be_read_is_named_with_its_variable(image_defaults, tmp_path):
+    (tmp_path / "lock.txt").write_text("x==1")
+    (tmp_path / "binary").write_bytes(b"\xff")
+    files = {"opensora_image_requirements_file": str(tmp_path / "lock.txt"), "opensora_image_installer_file": ""}
+    judge = FILTERS["opensora_image_setting_problems"]
+    wish = {**image_defaults, "docker_engine_data_root": ""}
+    assert judge({**wish, "__opensora_image_local_files": files}) == []
+    for name in ("missing.txt", "binary"):
+        found = judge({**wish, "__opensora_image_local_files": {**files, "opensora_image_dockerfile": tmp_path / name}})
+        assert [problem["code"] for problem in found] == ["variable.invalid"]
+        assert "opensora_image_dockerfile" in found[0]["message"]
+        assert name in found[0]["message"]
+
+
 def asked(name, action, key="k", **more):
     answer = {"build_key": key, "action": action, "compressions": ["zstd", "gzip"]}
     return {"inventory_hostname": name, "__opensora_image_asked": answer, "__opensora_image_shares": True, **more}
