@@ -99,8 +99,9 @@ def share(
     # The longest first, so that none is left for the end.
     for index in sorted(missing, key=lambda index: -_work(requests[index])):
         request = requests[index]
-        ends = [(load[r.name] + _work(request) / _speed(r, request), place) for place, r in enumerate(renderers)]
-        end, place = min(ends)
+        # Of two that would end at the same time, the one that has less to do.
+        ends = [(load[r.name] + _work(request) / _speed(r, request), load[r.name], p) for p, r in enumerate(renderers)]
+        end, _, place = min(ends)
         renderer = renderers[place]
         load[renderer.name] = end
         found[index] = Assignment(request, renderer.name, request_identifier(request, renderer.image), "render")

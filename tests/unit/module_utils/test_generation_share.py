@@ -30,6 +30,7 @@ def told(assignments):
     [
         ((1, 1), 4, "abab"),
         ((2, 1), 6, "ababaa"),
+        ((2, 1), 5, "abaab"),
         ((8, 1), 9, "aaaaaaaab"),
         ((0, 0), 2, "ab"),
         ((1, 1, 1), 2, "ab"),
