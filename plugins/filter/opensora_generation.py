@@ -201,8 +201,8 @@ def opensora_generation_share(
 
 def opensora_generation_outcome(
     hostvars: Mapping[str, Any], shared: Mapping[str, Any], samples: str, *, is_check: bool
-) -> dict[str, str]:
-    """Return the table of all videos, and why some are missing; that is empty when none is.
+) -> dict[str, Any]:
+    """Return the table of all videos, and by host why some are missing.
 
     Args:
         hostvars: Variables of all hosts.
@@ -215,7 +215,7 @@ def opensora_generation_outcome(
         Assignment(Request(**a["request"]), a["host"], a["identifier"], a["action"]) for a in data["assignments"]
     ]
     results, refusals = {}, {}
-    for host in {assignment.host for assignment in assignments}:
+    for host in dict.fromkeys(assignment.host for assignment in assignments):
         result = plain(hostvars[host].get("__opensora_service_generation") or {})
         results[host] = {entry["id"]: entry for entry in result.get("results") or []}
         refusals[host] = str(result.get("msg") or "") if result.get("failed") else ""
@@ -227,7 +227,12 @@ def opensora_generation_outcome(
     left_out = [(host, text.splitlines()[0]) for host, text in data["left_out"].items()]
     if left_out:
         table += "\n\n" + render_table(left_out, _LEFT_OUT_HEADERS)
-    return {"table": table, "errors": generation_outcome.failure_text(found)}
+    errors = {
+        host: text
+        for host in results
+        if (text := generation_outcome.failure_text([outcome for outcome in found if outcome.assignment.host == host]))
+    }
+    return {"table": table, "errors": errors}
 
 
 def _renderer(host: str, info: Mapping[str, Any], service: Mapping[str, Any]) -> Renderer:

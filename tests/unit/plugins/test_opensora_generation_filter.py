@@ -169,13 +169,14 @@ def test_share_and_outcome(tmp_path):
     assert "not known: generation.host_lost" in rows[4]
     assert "gpu03" in found["table"]
     assert "the service is exited" in found["table"]
-    assert '"c" on gpu01' in found["errors"]
-    assert '"a" on gpu01' not in found["errors"]
+    assert list(found["errors"]) == ["gpu01", "gpu02"]
+    assert '"c" on gpu01' in found["errors"]["gpu01"]
+    assert '"a" on gpu01' not in found["errors"]["gpu01"]
 
     again = share(hostvars, requests_of("a"), tmp_path)
     assert again["assignments"][0]["action"] == "stored"
     done = filters.opensora_generation_outcome(hostvars, again, str(tmp_path), is_check=False)
-    assert done["errors"] == ""
+    assert done["errors"] == {}
     (tmp_path / "gpu01" / f"{again['assignments'][0]['stem']}.mp4").write_bytes(b"half")
     assert share(hostvars, requests_of("a"), tmp_path)["assignments"][0]["action"] == "render"
 
