@@ -43,7 +43,7 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 # FINISH VIDEO FOLDER RECORD: decodes a video to its end, makes its contact sheet, moves it into its folder, and writes
 # the record last, so that a folder with a record is a whole one.
 FINISH = f"""
-import hashlib, importlib.metadata, json, os, pathlib, sys, textwrap
+import contextlib, hashlib, importlib.metadata, json, os, pathlib, sys, textwrap, unicodedata
 source, folder, record = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), json.loads(sys.argv[3])
 if not source.is_file():
     sys.exit({NO_VIDEO})
@@ -67,12 +67,19 @@ folder.mkdir(parents=True, exist_ok=True)
 
 def sheet():
     from PIL import Image, ImageDraw, ImageFont
-    try:
-        font = ImageFont.load_default(size=16)
-    except TypeError:
-        font = ImageFont.load_default()
+    words, font = " ".join(record["prompt"].split()), None
+    for name in ("NotoSansCJK-Regular.ttc", "NotoSans-Regular.ttf", "DejaVuSans.ttf"):
+        with contextlib.suppress(OSError):
+            font = font or ImageFont.truetype(name, 16)
+    if font is None:
+        # The font that Pillow brings has no more than ASCII; the record has the prompt as it is.
+        plain = unicodedata.normalize("NFKD", words)
+        words = "".join(c for c in plain if not unicodedata.combining(c)).encode("ascii", "replace").decode()
+        try:
+            font = ImageFont.load_default(size=16)
+        except TypeError:
+            font = ImageFont.load_default()
     high, wide = pictures[0].shape[:2]
-    words = " ".join(record["prompt"].split())
     lines = textwrap.wrap(words, 115)[:6] or [""]
     facts = [record["config"], f"seed {{record['seed']}}", f"{{frames}} frames", f"{{width}}x{{height}}", record["id"]]
     lines.append(", ".join(facts))
@@ -87,11 +94,7 @@ def sheet():
         draw.rectangle((box[0] - 4, box[1] - 3, box[2] + 4, box[3] + 3), fill="black")
         draw.text((x + 6, y + 4), stamp, fill="white", font=font)
     for number, line in enumerate(lines):
-        where = (6, 3 * high + 18 + 22 * number)
-        try:
-            draw.text(where, line, fill="black", font=font)
-        except UnicodeEncodeError:
-            draw.text(where, line.encode("ascii", "replace").decode(), fill="black", font=font)
+        draw.text((6, 3 * high + 18 + 22 * number), line, fill="black", font=font)
     page.save(folder / "{SHEET_FILE}", quality=88)
 
 try:
