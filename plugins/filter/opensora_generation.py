@@ -181,7 +181,7 @@ def opensora_generation_share(
         if service.get("errors") or reasons:
             left_out[host] = service.get("errors") or "\n".join(reasons)
         elif not info.get("renderer"):
-            left_out[host] = str(info.get("msg") or "it does not answer")
+            left_out[host] = str(variables.get("__opensora_service_generation_refusal") or "it does not answer")
         else:
             renderers.append(_renderer(host, info, service))
     wanted = [Request(**request) for request in plain(requests)]
@@ -218,7 +218,7 @@ def opensora_generation_outcome(
     for host in dict.fromkeys(assignment.host for assignment in assignments):
         result = plain(hostvars[host].get("__opensora_service_generation") or {})
         results[host] = {entry["id"]: entry for entry in result.get("results") or []}
-        refusals[host] = str(result.get("msg") or "") if result.get("failed") else ""
+        refusals[host] = str(hostvars[host].get("__opensora_service_generation_refusal") or "")
     # Whether what came is what the host described is read again, from the files.
     asked = {(a.host, a.identifier) for a in assignments if a.action != "stored"} if not is_check else set()
     stored = _stored(Path(samples), asked)
