@@ -22,8 +22,6 @@ _MODULE_UTILS = str(Path(__file__).resolve().parents[2] / "module_utils")
 if _MODULE_UTILS not in ansible.module_utils.__path__:
     ansible.module_utils.__path__.append(_MODULE_UTILS)
 
-from ansible.module_utils.opensora.environment_profiles import PROFILES  # noqa: E402 -- needs the path above
-from ansible.module_utils.opensora.generation import read_request  # noqa: E402
 from ansible.module_utils.opensora.gpu_selection import (  # noqa: E402
     NO_GPU,
     GpuSelectionError,
@@ -168,18 +166,6 @@ def opensora_release_table(hostvars: Mapping[str, Any], hosts: Sequence[str]) ->
     return render_table(rows, ("host", "service", "release", "image"))
 
 
-def opensora_generation_errors(options: Mapping[str, Any]) -> str:
-    """Return what is wrong with the options of a video, as text; empty when nothing is."""
-    _, problems = read_request(plain(options))
-    return "\n".join(describe(problem.as_dict()) for problem in problems)
-
-
-def opensora_generation_default(profile: str, option: str) -> str:
-    """Return the value that an environment profile gives to an option of the generation, or an empty text."""
-    settings = PROFILES[str(profile)].generation
-    return next((setting.value for setting in settings if setting.name == option), "")
-
-
 def opensora_host_table(hostvars: Mapping[str, Any], hosts: Sequence[str], started: int = 0) -> str:
     """Return the table at the end of a run.
 
@@ -207,32 +193,6 @@ def opensora_host_table(hostvars: Mapping[str, Any], hosts: Sequence[str], start
     return render_table(rows)
 
 
-def opensora_generation_table(hostvars: Mapping[str, Any], hosts: Sequence[str]) -> str:
-    """Return the table of the videos that the hosts rendered.
-
-    Args:
-        hostvars: Variables of all hosts.
-        hosts: Hosts of the run.
-    """
-    headers = ("host", "video under samples/", "length", "frames", "size", "rendered in")
-    rows = []
-    for host in hosts:
-        result = plain(hostvars[host].get("__opensora_service_generation") or {})
-        record = result.get("record") or {}
-        rows += [
-            (
-                str(host),
-                f"{host}/{record['id']}-{Path(video['file']).name}",
-                f"{video['seconds']} s",
-                str(video["frames"]),
-                f"{video['width']}x{video['height']}",
-                f"{record['seconds']} s" if result.get("changed") else f"{record['seconds']} s, earlier",
-            )
-            for video in record.get("videos", [])
-        ]
-    return render_table(rows, headers)
-
-
 def _run_minutes() -> str:
     """Return how many minutes ansible-playbook has been running, or a dash where the system doesn't tell.
 
@@ -258,8 +218,5 @@ class FilterModule:
             "opensora_service_results": opensora_service_results,
             "opensora_service_named": opensora_service_named,
             "opensora_release_table": opensora_release_table,
-            "opensora_generation_errors": opensora_generation_errors,
-            "opensora_generation_default": opensora_generation_default,
-            "opensora_generation_table": opensora_generation_table,
             "opensora_host_table": opensora_host_table,
         }

@@ -1,163 +1,264 @@
-"""A video: refused options, the command, what came out."""
+"""Videos: what is made, in which runs, what came out, and what becomes of the others when one fails."""
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from types import SimpleNamespace
 
 import opensora_generate
+import opensora_generation_info
 import pytest
 import yaml
-from ansible.module_utils.opensora.service_generation import GenerationError, host_path
+from ansible.module_utils.opensora import service_generation
+from ansible.module_utils.opensora.service_generation import GenerationError, host_path, read_begun
 from ansible.module_utils.opensora.service_state import ServiceState
+from generation_container import MP4, Container
 
-MP4 = b"\x00\x00\x00\x18ftypisom"
+PNG = b"\x89PNG\r\n\x1a\n a picture"
 
 
 @pytest.fixture
-def generate(run_module, monkeypatch, engine, fake_client, tmp_path):
-    samples = tmp_path / "samples"
-    samples.mkdir()
+def container(tmp_path):
+    return Container(tmp_path / "app")
+
+
+@pytest.fixture
+def client(engine, fake_client, container):
     engine.state = ServiceState(
         container_id="container1", status="running", health="healthy", image_id="sha256:one", gpus=("GPU-a", "GPU-b")
     )
-    engine.outcome = (0, "")
-    engine.files = {"video_256px/0000.mp4": MP4}
-    engine.undecodable = False
 
     class Client(fake_client):
         def __init__(self, *arguments):
             super().__init__(*arguments)
-            mounts = [{"Destination": "/opt/open-sora/samples", "Source": str(samples)}]
-            inspected = {"Config": {"WorkingDir": "/opt/open-sora"}, "Mounts": mounts}
-            self.api = SimpleNamespace(inspect_container=lambda _: inspected, timeout=0)
+            self.api = container
 
-        def execute(self, container_id, command):
-            engine.calls.append(tuple(command))
-            if command[0] == "cat":
-                record = samples.parent / command[1]
-                return (0, record.read_text()) if record.exists() else (1, "No such file")
-            if command[:2] == ["python", "-c"]:
-                return self._examine(samples.parent / command[3], json.loads(command[4]))
-            folder = samples.parent / command[command.index("--save-dir") + 1]
-            for name, content in engine.files.items():
-                (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                (folder / name).write_bytes(content)
-            return engine.outcome
+        def execute(self, _, command):
+            return container.execute(list(command))
 
-        @staticmethod
-        def _examine(folder, record):
-            if engine.undecodable:
-                return 1, "Traceback\nav.error.InvalidDataError"
-            files = sorted(str(path.relative_to(folder)) for path in folder.rglob("*.mp4"))
-            record["videos"] = [{"file": file, "frames": 2, "seconds": 0.1, "width": 4, "height": 4} for file in files]
-            (folder / "record.json").write_text(json.dumps(record))
-            return 0, json.dumps(record)
+        def image_labels(self, image):
+            return {"org.opensora-site.build-key": f"key of {image}"}
 
-    monkeypatch.setattr(opensora_generate, "DockerServiceClient", Client)
-
-    def run(**options):
-        return run_module(opensora_generate, **{"prompt": "sea", "project_directory": "/x", **options})
-
-    return run
+    return Client
 
 
-def rendered(engine):
-    return [call for call in engine.calls if call[0] == "timeout"]
+@pytest.fixture
+def run(run_module, monkeypatch, client, tmp_path):
+    for module in (opensora_generate, opensora_generation_info):
+        monkeypatch.setattr(module, "DockerServiceClient", client)
+    monkeypatch.setattr(service_generation, "RUN_FOLDER", tmp_path / "run")
+    monkeypatch.setattr(opensora_generate, "RUN_FOLDER", tmp_path / "run")
+
+    def call(*prompts, module=opensora_generate, **options):
+        requests = [{"prompt": prompt} if isinstance(prompt, str) else prompt for prompt in prompts]
+        return run_module(module, **{"requests": requests, "project_directory": "/x", **options})
+
+    return call
 
 
-def test_renders(generate, engine):
-    result = generate(seed="7")
+def states(result):
+    return [entry["state"] for entry in result["results"]]
+
+
+def codes(result):
+    return [entry["problem"].get("code") for entry in result["results"]]
+
+
+def test_renders(run, container):
+    result = run({"prompt": 'a "sea", raining', "seed": 7, "row": "p.csv:2", "name": "sea"}, at_once="1", host="gpu01")
     assert result["changed"]
-    assert Path(result["videos"][0]).read_bytes() == MP4
-    record = result["record"]
-    assert (record["prompt"], record["seed"], record["image"]) == ("sea", 7, "sha256:one")
-    assert record["gpus"] == ["GPU-a", "GPU-b"]
-    assert [video["file"] for video in record["videos"]] == ["video_256px/0000.mp4"]
-    assert rendered(engine)[0][:4] == ("timeout", "--kill-after=30", "7200", "torchrun")
+    (entry,) = result["results"]
+    assert (entry["state"], entry["row"], entry["problem"]) == ("rendered", "p.csv:2", {})
+    folder = Path(entry["directory"])
+    assert (folder / "video.mp4").read_bytes().startswith(MP4)
+    record = entry["record"]
+    assert json.loads((folder / "record.json").read_text()) == record
+    assert {key: record[key] for key in ("prompt", "seed", "name", "image", "image_identity", "host", "gpus")} == {
+        "prompt": 'a "sea", raining',
+        "seed": 7,
+        "name": "sea",
+        "image": "sha256:one",
+        "image_identity": "key of sha256:one",
+        "host": "gpu01",
+        "gpus": ["GPU-a"],
+    }
+    assert record["video"]["frames"] == 2
+    assert record["video"]["sha256"] == hashlib.sha256((folder / "video.mp4").read_bytes()).hexdigest()
+    assert record["seconds"] >= 0
+    assert record["started"].endswith("+00:00")
+    assert container.runs[0][:4] == ["timeout", "--kill-after=30", "7200", "torchrun"]
+    assert container.environments[0]["CUDA_VISIBLE_DEVICES"] == "GPU-a"
+    # Nothing of the run itself is left.
+    assert [path.name for path in container.samples.iterdir()] == [entry["id"]]
+
+
+def test_a_video_without_a_contact_sheet_is_a_video(run):
+    (entry,) = run("sea")["results"]
+    assert entry["record"]["sheet"] is None
+    assert "PIL" in entry["record"]["sheet_missing"]
+
+
+def test_equal_options_are_one_run_and_gpus_work_at_the_same_time(run, container):
+    result = run("a", "b", "c", {"prompt": "d", "num_frames": 17})
+    assert states(result) == ["rendered"] * 4
+    assert sorted(map(sorted, container.prompts)) == [["a", "b"], ["c"], ["d"]]
+    assert {environment["CUDA_VISIBLE_DEVICES"] for environment in container.environments} == {"GPU-a", "GPU-b"}
+    assert container.runs[0][2] == str(7200 * len(container.tables[0]))
+
+
+def test_768px_uses_all_gpus(run, container):
+    result = run({"prompt": "a", "config": "768px"}, {"prompt": "b", "config": "768px"})
+    assert states(result) == ["rendered", "rendered"]
+    assert container.prompts == [["a", "b"]]
+    assert container.runs[0][container.runs[0].index("--nproc_per_node") + 1] == "2"
+    assert "CUDA_VISIBLE_DEVICES" not in container.environments[0]
+    assert result["results"][0]["record"]["gpus"] == ["GPU-a", "GPU-b"]
+
+
+def test_one_that_fails_does_not_hold_up_the_others(run, container):
+    container.behaviour["b"] = "ValueError: boom"
+    result = run("a", "b", "c", at_once="1")
+    assert states(result) == ["rendered", "failed", "rendered"]
+    assert container.prompts == [["a", "b", "c"], ["c"]]
+    problem = result["results"][1]["problem"]
+    assert "ValueError: boom" in problem["message"]
+    assert not any("Denoising" in line for line in problem["evidence"])
+
+
+def test_what_all_would_meet_is_met_once(run, container):
+    container.behaviour["a"] = "torch.OutOfMemoryError: CUDA out of memory"
+    result = run("a", "b", {"prompt": "c", "num_frames": 17}, at_once="1")
+    assert codes(result) == ["generation.out_of_memory", "generation.out_of_memory", None]
+    assert "low_memory" in result["results"][0]["problem"]["next_action"]
+    assert "not tried" in result["results"][1]["problem"]["message"]
+    assert container.prompts == [["a", "b"], ["c"]]
+
+
+def test_ends_before_the_first_video(run, container):
+    container.ends_at_once = "ModuleNotFoundError: No module named 'opensora'"
+    result = run("a", "b", at_once="1")
+    assert codes(result) == ["generation.module_missing"] * 2
+    assert len(container.runs) == 1
+    assert not result["changed"]
 
 
 @pytest.mark.parametrize(
-    ("files", "outcome", "code"),
-    [
-        ({}, (0, "done"), "generation.no_video"),
-        ({"video_256px/0000.mp4": b"not a video at all"}, (0, "done"), "generation.no_video"),
-        ({}, (1, "CUDA out of memory"), "generation.out_of_memory"),
-    ],
+    ("behaviour", "code"),
+    [("silent", "generation.no_video"), (MP4 + b"broken", "generation.undecodable"), (MP4, "generation.undecodable")],
 )
-def test_fails_without_a_video(generate, engine, files, outcome, code):
-    engine.files, engine.outcome = files, outcome
-    result = generate()
-    assert result["failed"]
-    assert result["problems"][0]["code"] == code
+def test_no_video(run, container, behaviour, code):
+    container.behaviour["a"] = behaviour
+    result = run("a", "b", at_once="1")
+    assert codes(result) == [code, None]
 
 
-def test_the_same_request_is_rendered_once(generate, engine):
-    first = generate(seed="7")
-    second = generate(seed="7")
-    assert first["changed"]
-    assert not second["changed"]
-    assert second["videos"] == first["videos"]
-    assert second["record"] == first["record"]
-    assert len(rendered(engine)) == 1
+def test_the_same_request_is_rendered_once(run, container):
+    first, second = run("a"), run({"prompt": "a", "name": "other"}, "b")
+    assert (states(first), states(second)) == (["rendered"], ["present", "rendered"])
+    assert second["results"][0]["record"] == first["results"][0]["record"]
+    assert not run("a", "b")["changed"]
+    assert len(container.runs) == 2
 
 
-def test_a_lost_video_another_seed_and_the_wish_render_again(generate, engine):
-    first = generate(seed="7")
-    Path(first["videos"][0]).unlink()
-    assert generate(seed="7")["changed"]
-    assert generate(seed="8")["changed"]
-    assert generate(seed="7", again=True)["changed"]
-    assert len(rendered(engine)) == 4
+def test_what_is_not_whole_or_unwanted_is_rendered_again(run, container):
+    path = Path(run("a")["results"][0]["directory"]) / "video.mp4"
+    path.write_bytes(path.read_bytes()[:-1])
+    assert states(run("a")) == ["rendered"]
+    assert states(run("a", again=True)) == ["rendered"]
+    assert len(container.runs) == 3
 
 
-def test_a_link_is_no_video(generate, engine, tmp_path):
+def test_a_link_is_no_video(run, tmp_path):
+    path = Path(run("a")["results"][0]["directory"]) / "video.mp4"
     secret = tmp_path / "elsewhere.mp4"
-    secret.write_bytes(MP4)
-    first = generate(seed="7")
-    video = Path(first["videos"][0])
-    video.unlink()
-    video.symlink_to(secret)
-    engine.files = {}
-    assert generate(seed="7")["problems"][0]["code"] == "generation.no_video"
+    secret.write_bytes(path.read_bytes())
+    path.unlink()
+    path.symlink_to(secret)
+    assert states(run("a")) == ["rendered"]
+    assert not path.is_symlink()
 
 
-def test_fails_with_a_video_that_does_not_decode(generate, engine):
-    engine.undecodable = True
-    result = generate()
-    assert result["problems"][0]["code"] == "generation.undecodable"
-    assert "InvalidDataError" in result["msg"]
+def test_pictures(run, container, tmp_path):
+    digest = hashlib.sha256(PNG).hexdigest()
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    (folder / f"{digest}.png").write_bytes(PNG)
+    result = run({"prompt": "a", "picture": digest}, pictures_directory=str(folder))
+    assert states(result) == ["rendered"]
+    assert container.tables[0][0]["ref"].endswith(f"pictures/{digest}.png")
+    assert container.runs[0][container.runs[0].index("--cond_type") + 1] == "i2v_head"
+    assert not folder.exists()
+    assert states(run({"prompt": "b", "picture": digest})) == ["failed"]
+
+
+def test_refuses_what_the_gpus_can_not_do(run, container):
+    result = run({"prompt": "a", "config": "768px"}, processes="4")
+    assert "at most 2" in result["results"][0]["problem"]["message"]
+    assert container.runs == []
 
 
 @pytest.mark.parametrize(
-    ("options", "word"),
-    [
-        ({"num_frames": "20"}, "num_frames"),
-        ({"config": "768px", "processes": "1"}, "processes"),
-        ({"prompt": ""}, "prompt"),
-    ],
+    ("request_", "word"), [({"prompt": "a", "num_frames": "20"}, "num_frames"), ({"prompt": ""}, "prompt")]
 )
-def test_refuses_options(generate, engine, options, word):
-    result = generate(**options)
+def test_refuses_options(run, container, request_, word):
+    result = run(request_)
     assert result["failed"]
     assert word in result["msg"]
-    assert engine.calls == []
+    assert container.runs == []
 
 
 @pytest.mark.parametrize(
     "change", [{"status": "exited"}, {"health": "unhealthy"}, {"status": None, "container_id": None}]
 )
-def test_needs_a_running_service(generate, engine, change):
+def test_needs_a_running_service(run, engine, change):
     engine.state = replace(engine.state, **change)
-    assert generate()["problems"][0]["code"] == "service.not_running"
+    assert run("a")["problems"][0]["code"] == "service.not_running"
+    info = run("a", module=opensora_generation_info)
+    assert info["problems"][0]["code"] == "service.not_running"
+    assert info["renderer"] == {}
 
 
-def test_check_mode_renders_nothing(generate, engine):
-    result = generate(_ansible_check_mode=True)
-    assert result["videos"] == []
-    assert engine.calls == []
+def test_check_mode_renders_nothing(run, container):
+    assert states(run("a", _ansible_check_mode=True)) == ["planned"]
+    assert container.runs == []
+
+
+def test_progress(run, tmp_path):
+    path = tmp_path / "progress"
+    path.write_text("")
+    run("a", at_once="1", _progress_path=str(path))
+    lines = [json.loads(line)["line"] for line in path.read_text().splitlines()]
+    assert lines == [
+        '1/1 "a" loading the model',
+        '1/1 "a" 40 % (20/50 steps), 12.3 s/it, 6 min left',
+        '1/1 "a" ready in 0 s',
+    ]
+
+
+def test_info(run):
+    made = run("a")["results"][0]["id"]
+    info = run("a", "b", {"prompt": ""}, module=opensora_generation_info)
+    assert info["finished"] == [made]
+    assert info["renderer"] == {"image": "sha256:one", "identity": "key of sha256:one", "gpus": ["GPU-a", "GPU-b"]}
+    assert (info["begun"], info["problems"]) == ([], [])
+
+
+def test_what_another_run_is_making_is_told(run):
+    made = run("a")["results"][0]["id"]
+    assert read_begun("opensora") == []
+    with service_generation.lock_file("opensora").open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert read_begun("opensora") == [made]
+    assert read_begun("another") == []
+
+
+def test_the_engine_is_away(run, engine):
+    engine.is_there = False
+    assert run("a")["problems"][0]["code"] == "engine.refused"
+    assert run("a", module=opensora_generation_info)["problems"][0]["code"] == "engine.refused"
 
 
 def test_host_path():
@@ -171,6 +272,8 @@ def test_host_path():
         host_path(mounts, PurePosixPath("/workspaces/one"))
 
 
-def test_documentation_matches_the_arguments():
-    options = yaml.safe_load(opensora_generate.DOCUMENTATION)["options"]
-    assert options.keys() == opensora_generate.ARGUMENT_SPEC.keys()
+@pytest.mark.parametrize("module", [opensora_generate, opensora_generation_info])
+def test_documentation_matches_the_arguments(module):
+    options = yaml.safe_load(module.DOCUMENTATION)["options"]
+    assert options.keys() == module.ARGUMENT_SPEC.keys()
+    yaml.safe_load(module.RETURN)

@@ -80,14 +80,6 @@ def test_plan_with_errors(settings):
     assert plan["problems"][0]["layer"] == "configuration"
 
 
-def test_generation():
-    options = {"prompt": "sea", "config": "256px", "seed": "42"}
-    assert opensora_service.opensora_generation_errors(options) == ""
-    assert "seed" in opensora_service.opensora_generation_errors({**options, "seed": "two"})
-    assert opensora_service.opensora_generation_default("low_memory", "offload_model") == "true"
-    assert opensora_service.opensora_generation_default("performance", "offload_model") == ""
-
-
 def test_tables():
     result = {"service": {"health": "healthy", "gpus": [UUID], "image": "sha256:" + "a" * 64}, "problems": []}
     hostvars = {"gpu01": {"gpu_host": HOST, "__opensora_service_verify": {"results": [result]}}, "gpu02": {}}

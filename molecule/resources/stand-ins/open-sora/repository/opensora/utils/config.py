@@ -17,12 +17,14 @@ def parse_configs(arguments: list[str]) -> dict[str, Any]:
         target = config
         *folders, leaf = name.lstrip("-").replace("-", "_").split(".")
         for folder in folders:
-            target = target.setdefault(folder, {})
+            if folder not in target:
+                raise AssertionError(f"Key {folder} not found in config")
+            target = target[folder]
         target[leaf] = _value(text)
     # Short forms of the real application.
-    for name in ("num_frames", "aspect_ratio", "resolution"):
+    for name in ("num_frames", "aspect_ratio", "resolution", "num_steps"):
         if name in config:
-            config.setdefault("sampling_option", {})[name] = config.pop(name)
+            config["sampling_option"][name] = config.pop(name)
     return config
 
 

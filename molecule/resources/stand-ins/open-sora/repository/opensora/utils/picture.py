@@ -7,6 +7,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from PIL import Image
 
 SIZES = {"16:9": (16, 9), "9:16": (9, 16), "1:1": (1, 1), "2.39:1": (2.39, 1)}
 
@@ -19,8 +20,12 @@ def frame_size(resolution: str, aspect_ratio: str) -> tuple[int, int]:
     return int(across * scale) // 2 * 2, int(down * scale) // 2 * 2
 
 
-def frames(prompt: str, seed: int, count: int, width: int, height: int):
-    """Yield `count` RGB pictures."""
+def frames(prompt: str, seed: int, count: int, width: int, height: int, *, reference: str | None = None):
+    """Yield `count` RGB pictures; with a reference that one is the first."""
+    if reference:
+        with Image.open(reference) as picture:
+            yield np.asarray(picture.convert("RGB").resize((width, height)))
+        count -= 1
     dice = np.frombuffer(hashlib.sha256(f"{seed} {prompt}".encode()).digest(), dtype=np.uint8) / 255.0
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     x, y = x / width, y / height
