@@ -218,7 +218,7 @@ def opensora_generation_outcome(
     for host in dict.fromkeys(assignment.host for assignment in assignments):
         result = plain(hostvars[host].get("__opensora_service_generation") or {})
         results[host] = {entry["id"]: entry for entry in result.get("results") or []}
-        refusals[host] = str(result.get("msg") or "") if result.get("failed") else ""
+        refusals[host] = "" if "results" in result else str(result.get("msg") or "")
     # Whether what came is what the host described is read again, from the files.
     asked = {(a.host, a.identifier) for a in assignments if a.action != "stored"} if not is_check else set()
     stored = _stored(Path(samples), asked)

@@ -181,6 +181,14 @@ def test_share_and_outcome(tmp_path):
     assert share(hostvars, requests_of("a"), tmp_path)["assignments"][0]["action"] == "render"
 
 
+def test_a_host_that_refused_all(tmp_path):
+    hostvars = {"gpu01": host()}
+    shared = share(hostvars, requests_of("a"), tmp_path)
+    hostvars["gpu01"]["__opensora_service_generation"] = {"msg": "[application] another generation holds the lock"}
+    found = filters.opensora_generation_outcome(hostvars, shared, str(tmp_path), is_check=False)
+    assert "another generation holds the lock" in found["errors"]["gpu01"]
+
+
 def test_no_host(tmp_path):
     assert "the service is exited" in share({"gpu01": host(problems=[STOPPED])}, requests_of("a"), tmp_path)["errors"]
 
