@@ -209,7 +209,12 @@ class Deployment:
             raise DeploymentError(problems, changed=True)
         if not wanted.is_rollback:
             release = new_release(
-                wanted.definition, wanted.image, wanted.gpus, wanted.ports, time.time(), wanted.proof_command
+                wanted.definition,
+                wanted.image,
+                wanted.gpus,
+                wanted.ports,
+                now=time.time(),
+                proof_command=wanted.proof_command,
             )
             record(self._directory, release, wanted.keep_releases)
         return state

@@ -46,6 +46,7 @@ def new_release(
     image: str,
     gpus: Sequence[str],
     ports: Sequence[str],
+    *,
     now: float,
     proof_command: Sequence[str] = (),
 ) -> Release:
