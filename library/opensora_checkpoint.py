@@ -150,8 +150,8 @@ from ansible.module_utils.opensora.checkpoint_manifest import Manifest, Manifest
 from ansible.module_utils.opensora.checkpoint_mirror import FetchError, MirrorSource, TokenAccess, WeightsSource
 from ansible.module_utils.opensora.checkpoint_share import ReceivedParts
 from ansible.module_utils.opensora.checkpoint_state import CheckpointFolder
-from ansible.module_utils.opensora.checkpoint_transfer import Fetcher, exclusive
-from ansible.module_utils.opensora.host_lock import Reporter
+from ansible.module_utils.opensora.checkpoint_transfer import Fetcher
+from ansible.module_utils.opensora.host_lock import LockedError, Reporter, exclusive
 from ansible.module_utils.opensora.image_transfer import size_text
 from ansible.module_utils.opensora.private_folder import secret_words
 from ansible.module_utils.opensora.problems import Problem
@@ -184,10 +184,13 @@ class Run:
         try:
             self._open()
             lock = self._folder.state / "lock"
-            with exclusive(lock, self._deadline, self._reporter.say) if self._writes else nullcontext():
+            with exclusive(lock, self._deadline, self._reporter, "fetch") if self._writes else nullcontext():
                 self._work()
         except FetchError as error:
             self._fail([error.problem], None)
+        except LockedError as error:
+            advice = "Look at that process on the host, and run again when it has ended."
+            self._fail([Problem("application", "checkpoint.locked", "error", str(error), advice)], None)
         except OSError as error:
             self._fail([disk_failure(str(self._folder.path), error).problem], None)
 

@@ -9,6 +9,7 @@ Run it on the host that builds, as root, with the build context that the role ha
         --application FOLDER      the application's tree, which the guide's image copies
         --argument NAME=VALUE     further build arguments of the role's Dockerfile
         --guide-base BASE         another base for the guide's side, such as one with CUDA's development files
+        --only-cold               leave the changes out
         --rounds 1
 
 Each round: both cold (build cache emptied before each), both after a change of one line of the application, both after
@@ -96,6 +97,7 @@ def main() -> None:
     parser.add_argument("--python", required=True)
     parser.add_argument("--index", default="")
     parser.add_argument("--argument", action="append", default=[])
+    parser.add_argument("--only-cold", action="store_true")
     parser.add_argument("--rounds", type=int, default=1)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(dir="/var/tmp") as temporary:
@@ -122,6 +124,8 @@ def main() -> None:
             for side in sides:
                 run("docker", "builder", "prune", "--all", "--force")
                 side.build("cold")
+                if arguments.only_cold:
+                    continue
                 change_line(next(trees[side.name].rglob("inference.py")), number)
                 side.build("application changed")
                 change_requirement(side.context / "requirements.txt", number)
@@ -132,13 +136,14 @@ def main() -> None:
 
 def report(sides: list[Side], sizes: dict[str, int]) -> None:
     """Print the table and the same as JSON."""
-    ours, guide = ({step: statistics.median(times) for step, times in side.seconds.items()} for side in sides)
+    ours, guide = ({step: statistics.median(times) for step, times in side.seconds.items() if times} for side in sides)
     print("| what | ours | guide's construction | ratio |", "|---|---|---|---|", sep="\n")
-    for step in STEPS:
+    for step in ours:
         print(f"| {step} | {ours[step]:.0f} s | {guide[step]:.0f} s | {ours[step] / guide[step]:.2f} |")
     ratio = sizes["ours"] / sizes["guide"]
     print(f"| size | {sizes['ours'] / 1e9:.2f} GB | {sizes['guide'] / 1e9:.2f} GB | {ratio:.2f} |")
-    print(f"\napplication changed, against ours cold: {ours['application changed'] / ours['cold']:.1%}")
+    if "application changed" in ours:
+        print(f"\napplication changed, against ours cold: {ours['application changed'] / ours['cold']:.1%}")
     print(json.dumps({"sizes": sizes, "seconds": {side.name: side.seconds for side in sides}}))
 
 

@@ -4,11 +4,8 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 from ansible.module_utils.opensora.checkpoint_decision import Item
@@ -170,46 +167,6 @@ class Fetcher:
     def _discard(part: Path) -> None:
         part.unlink(missing_ok=True)
         part.with_suffix(".validator").unlink(missing_ok=True)
-
-
-@contextmanager
-def exclusive(path: Path, deadline: float, say: Callable[[str], None]) -> Iterator[None]:
-    """Hold a lock, so that two runs never write into a folder at once; another one is waited for.
-
-    The kernel takes the lock back from a process that ends in any way, so it can't be left over.
-
-    Args:
-        path: Lock file.
-        deadline: Monotonic time until which to wait.
-        say: Shows a line.
-
-    Raises:
-        FetchError: The other run took too long.
-    """
-    with path.open("a+", encoding="utf-8") as file:
-        waited = False
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                file.seek(0)
-                holder = file.read().strip() or "unknown"
-                if not waited:
-                    say(f"waiting for another run that fetches the weights of this host (process {holder})")
-                waited = True
-                if time.monotonic() > deadline:
-                    raise failure(
-                        "application",
-                        "locked",
-                        f"another run (process {holder}) has been fetching the weights of this host for too long",
-                        "Look at that process on the host, and run again when it has ended.",
-                    ) from None
-                time.sleep(_POLL_SECONDS)
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
-        yield
 
 
 def _length(part: Path) -> int:

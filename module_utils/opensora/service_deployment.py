@@ -208,7 +208,14 @@ class Deployment:
             problems += self._go_back(client, before, old_definition, state)
             raise DeploymentError(problems, changed=True)
         if not wanted.is_rollback:
-            release = new_release(wanted.definition, wanted.image, wanted.gpus, wanted.ports, time.time())
+            release = new_release(
+                wanted.definition,
+                wanted.image,
+                wanted.gpus,
+                wanted.ports,
+                now=time.time(),
+                proof_command=wanted.proof_command,
+            )
             record(self._directory, release, wanted.keep_releases)
         return state
 
@@ -270,7 +277,15 @@ class Deployment:
             return [Problem("compose", "service.stopped", "error", message, "Correct the cause and run again.")]
         write_file(self._file, old_definition)
         wanted = self._wanted
-        self._wanted = replace(wanted, definition=old_definition, image=before.image or "", gpus=before.gpus)
+        # It is judged by what it was proven with: the new command may be the very thing that is wrong.
+        known = [one for one in read_releases(self._directory) if one.definition == old_definition]
+        self._wanted = replace(
+            wanted,
+            definition=old_definition,
+            image=before.image or "",
+            gpus=before.gpus,
+            proof_command=known[-1].proof_command if known else wanted.proof_command,
+        )
         try:
             state, problems = self._bring_up(client, 0, force=failed.config_hash == before.config_hash)
         finally:
@@ -316,6 +331,7 @@ def of_release(wanted: Wanted, release: Release) -> Wanted:
         image=release.image,
         gpus=release.gpus,
         ports=release.ports,
+        proof_command=release.proof_command or wanted.proof_command,
         is_rollback=True,
     )
 

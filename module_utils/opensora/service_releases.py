@@ -29,6 +29,7 @@ class Release:
         image: Image of the service.
         gpus: UUIDs reserved.
         ports: Published ports.
+        proof_command: Command by which it was proven.
     """
 
     name: str
@@ -37,13 +38,22 @@ class Release:
     image: str
     gpus: tuple[str, ...]
     ports: tuple[str, ...]
+    proof_command: tuple[str, ...] = ()
 
 
-def new_release(definition: str, image: str, gpus: Sequence[str], ports: Sequence[str], now: float) -> Release:
+def new_release(
+    definition: str,
+    image: str,
+    gpus: Sequence[str],
+    ports: Sequence[str],
+    *,
+    now: float,
+    proof_command: Sequence[str] = (),
+) -> Release:
     """Return the release of a deployment that has just succeeded."""
     digest = hashlib.sha256(definition.encode()).hexdigest()[:8]
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
-    return Release(f"{stamp}-{digest}", now, definition, image, tuple(gpus), tuple(ports))
+    return Release(f"{stamp}-{digest}", now, definition, image, tuple(gpus), tuple(ports), tuple(proof_command))
 
 
 def read_releases(directory: Path) -> list[Release]:
@@ -119,7 +129,8 @@ def _read(path: Path) -> Release | None:
     """Return the release in a file, or None when it holds none."""
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-        known = {name: data[name] for name in Release.__dataclass_fields__}
-        return Release(**{**known, "gpus": tuple(known["gpus"]), "ports": tuple(known["ports"])})
+        known = {"proof_command": (), **{name: data[name] for name in Release.__dataclass_fields__ if name in data}}
+        lists = {name: tuple(known[name]) for name in ("gpus", "ports", "proof_command")}
+        return Release(**{**known, **lists})
     except (OSError, ValueError, KeyError, TypeError):
         return None

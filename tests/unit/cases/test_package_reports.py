@@ -106,7 +106,10 @@ def test_no_task_touches_the_python_of_the_system(root: Path) -> None:
     assert not [path for path, task in tasks if "ansible.builtin.pip" in task or "pip" in task]
     commands = [task["ansible.builtin.command"].get("argv") or [] for _, task in tasks if _has_arguments(task)]
     installing = [words for words in commands if "pip" in words and "install" in words]
-    assert [words[0] for words in installing] == ["{{ docker_engine_sdk_directory }}/bin/python"]
+    assert sorted(words[0] for words in installing) == [
+        "{{ docker_engine_sdk_directory }}/bin/python",
+        "{{ opensora_checkpoint_library_directory }}/bin/python",
+    ]
     assert not any("--break-system-packages" in str(task) or "EXTERNALLY-MANAGED" in str(task) for _, task in tasks)
     # The collection's modules for the engine's API would need the SDK in the system's Python.
     assert not any(name.startswith("community.docker.") for _, task in tasks for name in task)

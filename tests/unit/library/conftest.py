@@ -25,6 +25,7 @@ class FakeEngine:
         self.owners: list[str] = []
         self.sees: tuple[str, ...] | None = None
         self.proof = (0, "")
+        self.proofs: dict[str, tuple[int, str]] = {}
         self.up_fails = ""
         self.projects: dict[str, str] = {}
         self.processes: list[ComputeProcess] = []
@@ -84,7 +85,7 @@ class FakeClient:
         if command[0] == "nvidia-smi":
             seen = self.engine.state.gpus if self.engine.sees is None else self.engine.sees
             return 0, "".join(f"GPU 0: x (UUID: {uuid})\n" for uuid in seen)
-        return self.engine.proof
+        return self.engine.proofs.get(command[0], self.engine.proof)
 
     def log_lines(self, container_id: str) -> list[str]:
         return ["Traceback: boom"]

@@ -13,8 +13,9 @@ from types import SimpleNamespace
 
 import opensora_checkpoint
 import pytest
-from ansible.module_utils.opensora import checkpoint_state, checkpoint_transfer
+from ansible.module_utils.opensora import checkpoint_state, checkpoint_transfer, host_lock
 from ansible.module_utils.opensora.checkpoint_manifest import folder_files
+from ansible.module_utils.opensora.host_lock import Reporter, exclusive
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 TOKEN = "hf_planted-token-0123456789"  # noqa: S105 (of nobody)
@@ -389,8 +390,8 @@ def test_a_manifest_that_leads_out_is_refused(site, server, manifest, tmp_path):
 def test_a_second_run_waits_for_the_first(site, server, monkeypatch):
     site.run()
     os.truncate(site.path, 5)
-    monkeypatch.setattr(checkpoint_transfer, "_POLL_SECONDS", 0.01)
-    with checkpoint_transfer.exclusive(site.directory / ".opensora-checkpoint/lock", time.monotonic() + 9, print):
+    monkeypatch.setattr(host_lock, "_POLL_SECONDS", 0.01)
+    with exclusive(site.directory / ".opensora-checkpoint/lock", time.monotonic() + 9, Reporter(None)):
         result = site.run(timeout=0)
     assert codes(result) == ["checkpoint.locked"]
     assert f"process {os.getpid()}" in site.lines.read_text()

@@ -142,6 +142,13 @@ def test_goes_back_when_compose_fails(deploy, engine):
     assert engine.state.image == "sha256:one"
 
 
+def test_the_old_version_is_judged_by_what_it_was_proven_with(deploy, engine):
+    deploy()
+    engine.proofs = {"wrong": (1, "no such check")}
+    result = deploy(BETTER, proof_command=["wrong"])
+    assert [problem["code"] for problem in result["problems"]] == ["proof.failed", "service.rolled_back"]
+
+
 def test_says_when_the_old_version_is_not_well_either(deploy, engine):
     deploy()
     engine.proof = (1, "no cuda")

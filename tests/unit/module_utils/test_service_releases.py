@@ -14,7 +14,7 @@ from ansible.module_utils.opensora.service_releases import (
 
 
 def release(definition, at):
-    return new_release(definition, f"image of {definition}", ["GPU-a"], ["127.0.0.1:80:80"], at)
+    return new_release(definition, f"image of {definition}", ["GPU-a"], ["127.0.0.1:80:80"], now=at)
 
 
 ONE, TWO, THREE = (release(name, at) for at, name in enumerate(("one", "two", "three"), 1))

@@ -125,8 +125,16 @@ def test_every_build_argument_is_declared_in_its_stage(dockerfile):
 
 def test_stages_stand_from_slow_to_fast(dockerfile):
     order = [name for name in stages(dockerfile) if not name.startswith("source-")]
-    assert order == ["system", "python", "torch", "accelerators", "requirements", "application", "runtime"]
-    assert stages(dockerfile)["runtime"][0] == "${RUNTIME_BASE_IMAGE}"
+    assert order == ["build", "installer", "system", "torch", "accelerators", "requirements", "application", "runtime"]
+
+
+def test_compilers_stay_in_the_build_and_pytorch_is_written_once(dockerfile):
+    parents = {name: parent for name, (parent, _) in stages(dockerfile).items()}
+    assert parents["build"] == "${BASE_IMAGE}"
+    assert [parents[name] for name in ("runtime", "torch", "system")] == ["torch", "system", "${RUNTIME_BASE_IMAGE}"]
+    assert {parents[name] for name in ("accelerators", "requirements", "application")} == {"installer"}
+    # Its settings would else be those of every container.
+    assert not re.search(r"^ENV .*UV_", dockerfile, re.MULTILINE)
 
 
 def test_what_the_guide_got_wrong_is_not_there(dockerfile):

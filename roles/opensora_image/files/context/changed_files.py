@@ -2,13 +2,14 @@
 # SPDX-License-Identifier: MIT
 """Find what a step changed in a folder, so that the final image gets it as a layer of its own.
 
-The files that are new or changed are linked into another folder, which costs no room. What is gone is listed there in
-the file ``.removed``, one path a line, for ``rm`` in the image that has the former state.
+The files that are new or changed are copied into another folder, which several steps may share. What is gone is listed
+there in the file ``.removed-FOLDER``, one path a line, for ``rm`` in the image that has the former state.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import sys
 from pathlib import Path
@@ -28,8 +29,8 @@ def is_same(before: Path, after: Path) -> bool:
     return (former.st_size, former.st_mtime_ns, former.st_mode) == (found.st_size, found.st_mtime_ns, found.st_mode)
 
 
-def link_changes(before: Path, after: Path, target: Path) -> int:
-    """Link everything that is new or changed into a folder and return the number of files."""
+def copy_changes(before: Path, after: Path, target: Path) -> int:
+    """Copy everything that is new or changed into a folder and return the number of files."""
     count = 0
     for folder, names, files in os.walk(after):
         relative = Path(folder).relative_to(after)
@@ -37,7 +38,8 @@ def link_changes(before: Path, after: Path, target: Path) -> int:
         for name in [*files, *links]:
             if not is_same(before / relative / name, after / relative / name):
                 (target / relative).mkdir(parents=True, exist_ok=True)
-                os.link(after / relative / name, target / relative / name, follow_symlinks=False)
+                (target / relative / name).unlink(missing_ok=True)
+                shutil.copy2(after / relative / name, target / relative / name, follow_symlinks=False)
                 count += 1
         if not (before / relative).is_dir():
             (target / relative).mkdir(parents=True, exist_ok=True)
@@ -59,8 +61,9 @@ def main() -> None:
     """Compare two states of a folder and write the difference."""
     before, after, target = (Path(argument) for argument in sys.argv[1:4])
     target.mkdir(parents=True, exist_ok=True)
-    count, gone = link_changes(before, after, target), removed(before, after)
-    (target / ".removed").write_text("".join(f"{path}\n" for path in gone), encoding="utf-8")
+    count, gone = copy_changes(before, after, target), removed(before, after)
+    with (target / f".removed-{target.name}").open("a", encoding="utf-8") as file:
+        file.write("".join(f"{path}\n" for path in gone))
     print(f"{count} files of {after} are new or changed, {len(gone)} are gone", flush=True)  # noqa: T201 (the build's output)
 
 

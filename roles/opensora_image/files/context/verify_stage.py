@@ -14,7 +14,9 @@ import runpy
 import sys
 from importlib import metadata
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
+
+BUILD_TOOLS = "/opt/build-tools"
 
 _PINNED = re.compile(r"(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^\s;\\]+)")
 
@@ -27,6 +29,19 @@ def fail(message: str) -> NoReturn:
 def passed(message: str) -> None:
     """Say what was proved."""
     print(f"checked: {message}", flush=True)  # noqa: T201 (the build's output)
+
+
+def packaging_requirements() -> Any:
+    """Import the reader of requirements; the build tools have it where the environment itself has not."""
+    try:
+        return importlib.import_module("packaging.requirements")
+    except ModuleNotFoundError:
+        # Only while it is imported: else the build tools would pass for installed packages.
+        sys.path.append(BUILD_TOOLS)
+        try:
+            return importlib.import_module("packaging.requirements")
+        finally:
+            sys.path.remove(BUILD_TOOLS)
 
 
 def check_imports(names: list[str]) -> None:
@@ -70,8 +85,7 @@ def check_cuda(wanted: str) -> None:
 
 def check_requirements(path: Path, pins: list[str]) -> None:
     """Compare what is installed with every line of a requirements file; a pin stands above a line of the same name."""
-    from packaging.requirements import InvalidRequirement, Requirement  # noqa: PLC0415 (only where the stage has it)
-
+    requirements = packaging_requirements()
     pinned = {match["name"].lower() for pin in pins if (match := _PINNED.fullmatch(pin))}
     wrong = []
     count = 0
@@ -80,8 +94,8 @@ def check_requirements(path: Path, pins: list[str]) -> None:
         if not text or text.startswith(("#", "-")):
             continue
         try:
-            requirement = Requirement(text)
-        except InvalidRequirement:
+            requirement = requirements.Requirement(text)
+        except requirements.InvalidRequirement:
             # An address of a source or wheel: pins by name can't be compared.
             continue
         if requirement.marker and not requirement.marker.evaluate():
@@ -108,13 +122,12 @@ def check_consistency(accepted: list[str]) -> None:
     Args:
         accepted: ``package requirement`` pairs of names whose bounds are gone beyond on purpose.
     """
-    from packaging.requirements import Requirement  # noqa: PLC0415 (only where the stage has it)
-
+    requirements = packaging_requirements()
     wrong = []
     for package in metadata.distributions():
         name = package.metadata["Name"]
         for text in package.requires or []:
-            requirement = Requirement(text)
+            requirement = requirements.Requirement(text)
             if requirement.marker and not requirement.marker.evaluate({"extra": ""}):
                 continue
             try:
