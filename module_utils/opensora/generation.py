@@ -31,10 +31,9 @@ _MAXIMUM_FRAMES_HIGH_COMPRESSION = 128
 _MAXIMUM_SEED = 2**32 - 1
 # More than the text encoder's 512 tokens can hold.
 _MAXIMUM_PROMPT = 4000
-# Number of attention heads of the model, which tensor parallelism has to divide.
-_HEADS = 24
-# The size of the parallel plugins' groups.
-_MAXIMUM_GROUP = 8
+# Processes that can share one video. The parallel configurations split the autoencoder's channels as well, which are
+# powers of two: with any other number the application ends after it has loaded everything. Eight is the plugins' size.
+_GROUPS = (1, 2, 4, 8)
 _TRUE = ("true", "yes", "1")
 _FALSE = ("false", "no", "0")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -179,13 +178,12 @@ def resolve_processes(config: str, wanted: int, gpu_count: int) -> tuple[int, li
             ]
         count = 1
     else:
-        count = wanted or _largest_group(config, gpu_count)
+        count = wanted or max(group for group in _GROUPS if group <= max(1, gpu_count))
     if count > gpu_count:
         return count, [invalid_value("processes", count, f"at most {gpu_count}, the GPUs reserved for the service")]
-    if count > _MAXIMUM_GROUP:
-        return count, [invalid_value("processes", count, f"at most {_MAXIMUM_GROUP}, the size of a group of {config}")]
-    if config.endswith("_tp") and _HEADS % count:
-        return count, [invalid_value("processes", count, f"a divisor of the model's {_HEADS} heads with {config}")]
+    if count not in _GROUPS:
+        allowed = f"one of {', '.join(map(str, _GROUPS))}: {config} splits channels that are powers of two"
+        return count, [invalid_value("processes", count, allowed)]
     return count, []
 
 
@@ -310,13 +308,6 @@ def concerns_options(problem: Problem) -> bool:
 def invalid_value(option: str, value: object, allowed: str) -> Problem:
     """Return the problem of an option that was typed on the command line."""
     return replace(invalid_variable(option, value, allowed), next_action=f"Run again with another -e {option}=...")
-
-
-def _largest_group(config: str, gpu_count: int) -> int:
-    largest = max(1, min(gpu_count, _MAXIMUM_GROUP))
-    if not config.endswith("_tp"):
-        return largest
-    return next(count for count in range(largest, 0, -1) if _HEADS % count == 0)
 
 
 def _refused_frames(frames: int | None, config: str) -> str:

@@ -123,8 +123,14 @@ def test_execution(raw, expected):
         ("256px", 1, 4, 1, False),
         ("256px", 2, 4, 2, True),  # two processes would render the same video twice
         ("256px_tp", 0, 4, 4, False),
-        ("256px_tp", 0, 5, 4, False),  # the model's heads can't be divided by 5
+        ("256px_tp", 0, 5, 4, False),  # neither the model's heads nor the autoencoder's channels can be divided by 5
         ("256px_tp", 5, 5, 5, True),
+        ("256px_tp", 0, 3, 2, False),  # 3 divides the heads, but not the channels
+        ("256px_tp", 3, 4, 3, True),
+        ("768px", 0, 3, 2, False),
+        ("768px", 0, 7, 4, False),
+        ("768px", 6, 8, 6, True),
+        ("768px", 0, 0, 1, True),
         ("768px", 0, 4, 4, False),
         ("768px", 1, 4, 1, False),
         ("768px", 8, 4, 8, True),
