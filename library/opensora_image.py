@@ -241,7 +241,6 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import NoReturn
@@ -286,7 +285,7 @@ from ansible.module_utils.opensora.image_decision import (
 )
 from ansible.module_utils.opensora.image_engine import EngineError, ImageEngine
 from ansible.module_utils.opensora.image_reference import parse_image_reference
-from ansible.module_utils.opensora.image_transfer import TransferError, TransferProgress
+from ansible.module_utils.opensora.image_transfer import CountedStream, TransferError
 from ansible.module_utils.opensora.private_folder import (
     login_configuration,
     private_folder,
@@ -457,18 +456,8 @@ class ImageTask:
         """Load the archive, and give the image its name when it is known to be the right one."""
         self._check_disk(engine.data_root, archive.image_bytes, 0)
         before = {image.id for image in self._images(engine)}
-        progress = TransferProgress("load")
-
-        def counted() -> Iterator[bytes]:
-            done = 0
-            for chunk in decompress(read_parts(archive), archive.compression):
-                done += len(chunk)
-                line = progress.line(done, archive.unpacked_bytes)
-                if line:
-                    self._reporter.say(line)
-                yield chunk
-
-        engine.load(counted())
+        unpacked = decompress(read_parts(archive), archive.compression)
+        engine.load(CountedStream(unpacked, archive.unpacked_bytes, "load", self._reporter.say))
         # The ID is the engine's own: another kind of image store names the same image in another way.
         having = [image for image in self._images(engine) if image.labels.get(BUILD_KEY_LABEL) == self._key]
         faults = {

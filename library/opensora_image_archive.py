@@ -83,7 +83,6 @@ problems:
 """
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
@@ -92,39 +91,14 @@ from ansible.module_utils.opensora.host_lock import Reporter
 from ansible.module_utils.opensora.image_archive import ImageArchive, compress, room_problem, write_parts
 from ansible.module_utils.opensora.image_decision import LocalImage
 from ansible.module_utils.opensora.image_engine import EngineError, ImageEngine
-from ansible.module_utils.opensora.image_transfer import TransferError, TransferProgress
+from ansible.module_utils.opensora.image_transfer import CountedStream, TransferError
 from ansible.module_utils.opensora.problems import Problem
-
-
-class CountedStream:
-    """Counts a stream while it passes and says how far it is.
-
-    Args:
-        chunks: The stream.
-        total: Its expected length.
-        reporter: Is told how far it is.
-    """
-
-    def __init__(self, chunks: Iterator[bytes], total: int, reporter: Reporter) -> None:
-        self._chunks = chunks
-        self._total = total
-        self._reporter = reporter
-        self.bytes = 0
-
-    def __iter__(self) -> Iterator[bytes]:
-        progress = TransferProgress("save")
-        for chunk in self._chunks:
-            self.bytes += len(chunk)
-            line = progress.line(self.bytes, max(self._total, self.bytes))
-            if line:
-                self._reporter.say(line)
-            yield chunk
 
 
 def save(module: AnsibleModule, engine: ImageEngine, image: LocalImage) -> ImageArchive:
     """Write the archive of an image into the task's folder."""
     wish, folder = module.params, Path(module.params["folder"])
-    stream = CountedStream(engine.save(image.id), image.size, Reporter(wish["_progress_path"]))
+    stream = CountedStream(engine.save(image.id), image.size, "save", Reporter(wish["_progress_path"]).say)
     parts = write_parts(compress(stream, wish["compression"]), folder, folder.stat().st_uid)
     return ImageArchive(
         folder=str(folder),

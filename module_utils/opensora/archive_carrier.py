@@ -41,6 +41,14 @@ class NoRoomError(Exception):
         super().__init__(problem.message)
         self.problem = problem
 
+    def as_result(self) -> dict[str, Any]:
+        """Return the result of a task that failed for it."""
+        return {
+            "failed": True,
+            "msg": f"{self.problem.message}. {self.problem.next_action}",
+            "problems": [self.problem.as_dict()],
+        }
+
 
 class ArchiveCarrier:
     """Carries archives over the connection of an action plugin.

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 MEBIBYTE = 1024**2
@@ -44,6 +44,36 @@ class TransferProgress:
             return None
         self._said, self._spoken = max(self._said, tenth), time.monotonic()
         return f"{self._verb} {percent} % of {size_text(total)}"
+
+
+class CountedStream:
+    """Counts a stream while it passes and says how far it is.
+
+    Args:
+        chunks: The stream.
+        total: Its expected length.
+        verb: What is done, such as ``save``.
+        say: Shows a line.
+
+    Attributes:
+        bytes: Length of what has passed.
+    """
+
+    def __init__(self, chunks: Iterable[bytes], total: int, verb: str, say: Callable[[str], None]) -> None:
+        self._chunks = chunks
+        self._total = total
+        self._verb = verb
+        self._say = say
+        self.bytes = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        progress = TransferProgress(self._verb)
+        for chunk in self._chunks:
+            self.bytes += len(chunk)
+            line = progress.line(self.bytes, max(self._total, self.bytes))
+            if line:
+                self._say(line)
+            yield chunk
 
 
 def size_text(size: int) -> str:

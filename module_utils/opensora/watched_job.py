@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import shlex
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 # A job ends by itself at its timeout; it may need this much longer to say so.
@@ -29,18 +29,25 @@ class WatchedJob:
 
     Args:
         action: The action plugin whose task this is; it brings the connection.
-        say: Shows a line to the user.
-        note: Tells about a poll that failed.
+        host: Name of the host; it stands before every line.
+        display: Ansible's display.
         variables: Variables of the task.
+        is_shown: Whether lines are shown at all.
     """
 
     def __init__(
-        self, action: Any, say: Callable[[str], None], note: Callable[[str], None], variables: Mapping[str, Any]
+        self, action: Any, host: str, display: Any, variables: Mapping[str, Any], *, is_shown: bool = True
     ) -> None:
         self._action = action
-        self._say = say
-        self._note = note
+        self._host = host
+        self._display = display
         self._variables = dict(variables)
+        self._is_shown = is_shown
+
+    def say(self, line: str) -> None:
+        """Show a line to the user."""
+        if self._is_shown:
+            self._display.display(f"{self._host} | {line}")
 
     def run(self, module: str, arguments: Mapping[str, Any], timeout: int) -> dict[str, Any]:
         """Run the module, follow it to its end and return its result.
@@ -50,7 +57,7 @@ class WatchedJob:
             arguments: Its arguments.
             timeout: Seconds after which the module ends by itself.
         """
-        report = self._execute("ansible.legacy.tempfile", state="file", prefix="opensora-image.", suffix=".progress")
+        report = self._execute("ansible.legacy.tempfile", state="file", prefix="opensora-site.", suffix=".progress")
         if report.get("failed"):
             return report
         path = str(report["path"])
@@ -93,7 +100,7 @@ class WatchedJob:
                 lost += 1
                 if lost >= LOST_POLLS:
                     raise
-                self._note(f"the connection broke, asking again: {error}")
+                self._display.vv(f"{self._host} | the connection broke, asking again: {error}")
                 continue
             if status.get("finished") or status.get("failed"):
                 self._show(path, seen)
@@ -119,7 +126,7 @@ class WatchedJob:
         text = str(self._action._low_level_execute_command(command).get("stdout", "")).replace("\r\n", "\n")
         whole = text[: text.rfind("\n") + 1]
         for line in whole.splitlines():
-            self._say(_text_of(line))
+            self.say(_text_of(line))
         return len(whole.encode())
 
 

@@ -44,12 +44,7 @@ class ActionModule(ActionBase):
             return self._carry(arguments, host)
         if self._task.check_mode or not boolean(arguments.get("progress", True), strict=False):
             return dict(self._execute_module(module_args=arguments, task_vars=variables))
-        job = WatchedJob(
-            self,
-            lambda line: display.display(f"{host} | {line}"),
-            lambda line: display.vv(f"{host} | {line}"),
-            variables,
-        )
+        job = WatchedJob(self, host, display, variables)
         timeout = int(arguments.get("timeout") or DEFAULT_TIMEOUT_SECONDS)
         return job.run(str(self._task.action), arguments, timeout)
 

@@ -40,12 +40,7 @@ class ActionModule(ActionBase):
             return dict(self._execute_module(module_args=arguments, task_vars=variables))
         host = str(variables.get("inventory_hostname", ""))
         is_shown = bool(boolean(arguments.get("progress", True), strict=False))
-        job = WatchedJob(
-            self,
-            lambda line: display.display(f"{host} | {line}") if is_shown else None,
-            lambda line: display.vv(f"{host} | {line}"),
-            variables,
-        )
+        job = WatchedJob(self, host, display, variables, is_shown=is_shown)
         # Each video may take its time, and another run may be waited for.
         videos = len(arguments.get("requests") or [])
         limit = int(arguments.get("time_limit") or DEFAULT_TIME_LIMIT_SECONDS)

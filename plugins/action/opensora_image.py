@@ -47,11 +47,7 @@ class ActionModule(ActionBase):
         try:
             return self._receive(arguments, variables)
         except NoRoomError as error:
-            return {
-                "failed": True,
-                "msg": f"{error}. {error.problem.next_action}",
-                "problems": [error.problem.as_dict()],
-            }
+            return error.as_result()
         except TransferError as error:
             return {"failed": True, "msg": f"The image could not be handed over: {error}"}
 
@@ -59,12 +55,7 @@ class ActionModule(ActionBase):
         if not self._is_watched(arguments):
             return dict(self._execute_module(module_args=arguments, task_vars=variables))
         host = str(variables.get("inventory_hostname", ""))
-        job = WatchedJob(
-            self,
-            lambda line: display.display(f"{host} | {line}"),
-            lambda line: display.vv(f"{host} | {line}"),
-            variables,
-        )
+        job = WatchedJob(self, host, display, variables)
         timeout = int(arguments.get("timeout") or DEFAULT_TIMEOUT_SECONDS)
         return job.run(str(self._task.action), arguments, timeout)
 

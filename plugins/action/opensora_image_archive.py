@@ -40,14 +40,9 @@ class ActionModule(ActionBase):
         variables = task_vars or {}
         arguments = dict(self._task.args)
         host = str(self._task.delegate_to or variables.get("inventory_hostname", ""))
-        is_watched = boolean(arguments.get("progress", True), strict=False)
-
-        def say(line: str) -> None:
-            if is_watched:
-                display.display(f"{host} | {line}")
-
-        carrier = ArchiveCarrier(self, host, say)
-        job = WatchedJob(self, say, lambda line: display.vv(f"{host} | {line}"), variables)
+        is_watched = bool(boolean(arguments.get("progress", True), strict=False))
+        job = WatchedJob(self, host, display, variables, is_shown=is_watched)
+        carrier = ArchiveCarrier(self, host, job.say)
         try:
             folder, _ = carrier.open_folder(str(arguments["directory"]))
             try:
@@ -59,11 +54,7 @@ class ActionModule(ActionBase):
             finally:
                 carrier.close_folder(folder)
         except NoRoomError as error:
-            return {
-                "failed": True,
-                "msg": f"{error}. {error.problem.next_action}",
-                "problems": [error.problem.as_dict()],
-            }
+            return error.as_result()
         except TransferError as error:
             return {"failed": True, "msg": f"The image could not be fetched from {host}: {error}"}
         return result

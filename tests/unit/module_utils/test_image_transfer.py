@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 from ansible.module_utils.opensora import image_transfer
-from ansible.module_utils.opensora.image_transfer import TransferError, TransferProgress, follow_transfer, size_text
+from ansible.module_utils.opensora.image_transfer import (
+    CountedStream,
+    TransferError,
+    TransferProgress,
+    follow_transfer,
+    size_text,
+)
 
 MIB = 1024**2
 
@@ -66,3 +72,11 @@ def test_a_long_silence_is_broken(monkeypatch):
     later = image_transfer.time.monotonic() + image_transfer.SILENCE_SECONDS + 1
     monkeypatch.setattr(image_transfer.time, "monotonic", lambda: later)
     assert progress.line(2, 100) == "save 2 % of 0 MiB"
+
+
+def test_a_stream_is_counted_while_it_passes():
+    said = []
+    stream = CountedStream(iter([b"12345", b"67890"]), 10, "save", said.append)
+    assert b"".join(stream) == b"1234567890"
+    assert stream.bytes == 10
+    assert said == ["save 50 % of 0 MiB", "save 100 % of 0 MiB"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from ansible.module_utils.opensora.watched_job import WatchedJob
 
 from plugins.action import opensora_checkpoint
 from plugins.action.opensora_checkpoint import ActionModule
@@ -28,11 +29,8 @@ class Plugin(ActionModule):
         return {"changed": False, "plain": module_args}
 
 
-class Job:
+class Job(WatchedJob):
     """Stands for WatchedJob."""
-
-    def __init__(self, action, say, note, variables):
-        self.say = say
 
     def run(self, module, arguments, timeout):
         self.say("1/3 a.bin 40 % of 22.0 GiB, 110 MiB/s")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from ansible.module_utils.opensora.watched_job import WatchedJob
 
 from plugins.action import opensora_generate
 
@@ -16,13 +17,10 @@ class Task:
         self.args = args
 
 
-class Job:
+class Job(WatchedJob):
     """Stands for WatchedJob: says one line and remembers what it was given."""
 
     calls: list = []  # noqa: RUF012 -- emptied by each test
-
-    def __init__(self, action, say, note, variables):
-        self.say = say
 
     def run(self, module, arguments, timeout):
         self.calls.append((module, arguments, timeout))
