@@ -35,7 +35,6 @@ CALLED_BY_OTHERS = {
     "PyTorch, and the application": {"_flash_attn_backward", "_flash_attn_forward", "forward"},
     "argument of what a test stands in for": {"expected_size", "library_name", "quiet", "sudoable"},
     "asdict, which the state of the weights is written with": {"ctime_ns", "inode", "mtime_ns"},
-    "a reader, beside the values that it explains": {"description"},
 }
 
 # Variables that roles hand over to whoever includes them, or that come from outside.

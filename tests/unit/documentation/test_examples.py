@@ -67,6 +67,8 @@ def check_run(words: list[str], project: Path) -> list[str]:
         return [f"./run has no subcommand {subcommand}"]
     if subcommand == "exec":
         return check_command(rest, project)
+    if subcommand == "release":
+        return [f"{version}: no version" for version in rest if not re.fullmatch(r"\d+\.\d+\.\d+|VERSION", version)]
     if subcommand == "molecule":
         names = {path.parent.name for path in ROOT.glob("molecule/*/molecule.yml")} | {"hosts", "NAME"}
         return [f"there is no scenario {name}" for name in rest[:1] or ["(none)"] if name not in names]
@@ -220,6 +222,13 @@ def check_jq(words: list[str], project: Path) -> list[str]:
     return [f"{report} has no {name}" for name in sorted(names) if f'"{name}"' not in text]
 
 
+def check_archive(words: list[str], project: Path) -> list[str]:
+    """Return what is wrong with a command about the files of a release: they are called as ./run release calls them."""
+    names = [word for word in words if not word.startswith("-")]
+    wanted = re.compile(r"SHA256SUMS|opensora-site-\d+\.\d+\.\d+(\.tar\.gz|\.cdx\.json)")
+    return [f"{name}: a release has no such file" for name in names if not wanted.fullmatch(name)]
+
+
 def check_pip(words: list[str], project: Path) -> list[str]:
     """Return what is wrong with a call of pip."""
     return [] if words[0] == "install" and len(words) > 1 else [f"the test does not know pip {words[0]}"]
@@ -251,6 +260,8 @@ CHECKS: dict[str, Callable[[list[str], Path], list[str]]] = {
     "pip": check_pip,
     "pre-commit": check_pre_commit,
     "python": check_python,
+    "sha256sum": check_archive,
+    "tar": check_archive,
     "python3": check_python,
     "uv": check_uv,
 }
@@ -506,6 +517,8 @@ WRONG = {
         "python3 benchmarks/image/image.py --rouns 2",
         "uv pip compile --generate-hash requirements.in",
         "jq '.hosts[].first_brokn' doctor/report.json",
+        "tar -xzf opensora-site.tgz",
+        "./run release 1.2",
     ],
     "yaml": [
         "nvidia_driver_source: maker",
