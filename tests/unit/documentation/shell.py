@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 BASH = shutil.which("bash") or "/bin/bash"
+_PROGRAMS = ("scripts/*", "molecule/**/*.py", "benchmarks/**/*.py")
 _BETWEEN, _END = "\x1f", "\x1e"
 # cp and the making of a virtual environment are really done, below the folder of the run: later commands rest on them.
 _STAND_IN = """#!/bin/sh
@@ -24,16 +26,24 @@ esac
 """
 
 
-def make_project(place: Path) -> Path:
-    """Return a folder like a fresh clone of the project: the inventories are copies, and the rest only links."""
+def make_project(place: Path, stand_in: str) -> Path:
+    """Return a folder that looks like the project to a script: its inventories, and stand-ins of its own programs.
+
+    There is nothing else in it, so that no script runs what is really there.
+    """
     project = place / "project"
-    project.mkdir()
-    for entry in ROOT.iterdir():
-        if entry.name in ("run", "inventory", ".git"):
-            continue
-        (project / entry.name).symlink_to(entry)
     shutil.copytree(ROOT / "inventory", project / "inventory", symlinks=True, ignore=shutil.ignore_patterns("prod"))
+    for path in (ROOT / "run", *(path for pattern in _PROGRAMS for path in ROOT.glob(pattern))):
+        if os.access(path, os.X_OK) and path.is_file():
+            write_program(project / path.relative_to(ROOT), stand_in)
     return project
+
+
+def write_program(path: Path, text: str) -> None:
+    """Write a program."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o755)
 
 
 def commands_of(text: str, programs: Iterable[str], place: Path) -> tuple[list[list[str]], Path]:
@@ -42,13 +52,12 @@ def commands_of(text: str, programs: Iterable[str], place: Path) -> tuple[list[l
     Raises:
         ValueError: The script is wrong, or calls a program that is none of those known.
     """
-    project, folder, log = make_project(place), place / "programs", place / "log"
-    folder.mkdir()
+    folder, log = place / "programs", place / "log"
     stand_in = _STAND_IN.replace("@LOG@", str(log)).replace("@PROGRAMS@", str(folder))
     stand_in = stand_in.replace("@CP@", shutil.which("cp") or "").replace("@MKDIR@", shutil.which("mkdir") or "")
-    for path in (*(folder / name for name in programs), project / "run"):
-        path.write_text(stand_in)
-        path.chmod(0o755)
+    for name in programs:
+        write_program(folder / name, stand_in)
+    project = make_project(place, stand_in)
     (place / "tmp").mkdir()
     result = subprocess.run(  # there are only stand-ins on its path
         [BASH, "--noprofile", "--norc", "-euo", "pipefail", "-c", text.replace("/tmp/", f"{place}/tmp/")],
@@ -65,4 +74,5 @@ def commands_of(text: str, programs: Iterable[str], place: Path) -> tuple[list[l
 
 
 def _named(words: list[str]) -> list[str]:
-    return ["./run" if words[0] == "./run" else words[0].rsplit("/", 1)[-1], *words[1:]]
+    is_of_the_project = not words[0].startswith("/")
+    return words if is_of_the_project else [words[0].rsplit("/", 1)[-1], *words[1:]]

@@ -155,7 +155,7 @@ def check_ansible(words: list[str], project: Path) -> list[str]:
     for command in (["ansible", *words, "--list-hosts"], ["ansible-doc", "-t", "module", "-s", module]):
         result = subprocess.run(
             [Path(sys.executable).parent / command[0], *command[1:]],
-            cwd=project,
+            cwd=ROOT,
             env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")},
             capture_output=True,
             text=True,
@@ -176,7 +176,9 @@ def check_ansible_doc(words: list[str], project: Path) -> list[str]:
 def check_files(words: list[str], project: Path) -> list[str]:
     """Return which files of a command are not there."""
     return [
-        f"{word}: there is no such file" for word in words if not word.startswith("-") and not (project / word).exists()
+        f"{word}: there is no such file"
+        for word in words
+        if not word.startswith("-") and not (project / word).exists() and not (ROOT / word).exists()
     ]
 
 
@@ -268,7 +270,9 @@ CHECKS: dict[str, Callable[[list[str], Path], list[str]]] = {
 
 
 def check_command(words: list[str], project: Path) -> list[str]:
-    """Return what is wrong with a command."""
+    """Return what is wrong with a command; a script of the project may be called by its path."""
+    if words[0].endswith(".py") and "/" in words[0]:
+        return check_python(words, project)
     if words[0] not in CHECKS:
         return [f"{words[0]}: the test does not know this command"]
     return CHECKS[words[0]](words[1:], project)
@@ -515,6 +519,9 @@ WRONG = {
         "cp -r inventory/exampel inventory/prod",
         "docker exec opensora-site-gpu01 bash",
         "python3 benchmarks/image/image.py --rouns 2",
+        "./run exec benchmarks/image/image.py --rouns 2",
+        "scripts/module_pages.py --chek",
+        "./site.yml",
         "uv pip compile --generate-hash requirements.in",
         "jq '.hosts[].first_brokn' doctor/report.json",
         "tar -xzf opensora-site.tgz",
