@@ -232,8 +232,8 @@ gpu_host:
     engine:
       description:
         - Container engine with versions, plugins, runtimes, data root, C(started_at), C(daemon_config) (what the
-          engine's file says, or the C(error) with line and column), C(runtime_binary_missing), C(command_paths) and the
-          SDK's virtual environment.
+          engine's file says and its C(fingerprint), in which each value is a digest, or the C(error) with line and
+          column), C(runtime_binary_missing), C(command_paths) and the SDK's virtual environment.
       type: dict
       returned: always
     session:
@@ -254,6 +254,12 @@ gpu_host:
       returned: always
     cloud_init:
       description: Whether cloud-init is C(installed), and its C(status), how far it is with the first boot.
+      type: dict
+      returned: always
+    site_trust:
+      description:
+        - C(files), the files that the role site_trust owns with the digest of each, and C(can_update), whether the
+          program that updates the system's bundle of certificates is there.
       type: dict
       returned: always
     apt_sources:

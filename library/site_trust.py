@@ -114,13 +114,13 @@ from ansible.module_utils.opensora.apt_repository import rewrite_uris
 from ansible.module_utils.opensora.problems import describe
 from ansible.module_utils.opensora.site_trust import (
     FILE_PREFIX,
+    PROXY_FILE,
+    STORES,
     certificate_files,
     certificate_problems,
     mirror_for,
     proxy_configuration,
 )
-
-PROXY_FILE = "apt.conf.d/90opensora-site-proxy"
 
 
 class SiteTrust:
@@ -235,8 +235,8 @@ def main() -> None:
                     "content": {"type": "str", "required": True},
                 },
             },
-            "certificate_directory": {"type": "path", "default": "/usr/local/share/ca-certificates"},
-            "update_command": {"type": "list", "elements": "str", "default": ["update-ca-certificates"]},
+            "certificate_directory": {"type": "path", "default": STORES["debian"]["directory"]},
+            "update_command": {"type": "list", "elements": "str", "default": [STORES["debian"]["command"]]},
             "http_proxy": text,
             "https_proxy": text,
             "no_proxy": text,

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.opensora.apt_repository import normalize_uri, version_matches
-from ansible.module_utils.opensora.daemon_config import merge
+from ansible.module_utils.opensora.daemon_config import lacks, merge
 from ansible.module_utils.opensora.problems import Problem, invalid_value
 from ansible.module_utils.opensora.version_number import version_key
 
@@ -85,6 +85,7 @@ class EnginePlan:
         hold: Packages to hold at their version.
         start: True when the engine is installed, or will be, and does not run.
         sdk: True when the virtual environment of the Docker SDK has to be made.
+        config: True when the engine's configuration file lacks keys that the role's variables ask for.
         problems: What stops the run before anything is changed, and warnings.
         findings: What is not yet as wanted; errors when they are still there after the work.
         urls: Addresses that the work needs, ``{variable, url}`` each.
@@ -99,13 +100,19 @@ class EnginePlan:
     hold: list[str] = field(default_factory=list)
     start: bool = False
     sdk: bool = False
+    config: bool = False
     problems: list[dict[str, Any]] = field(default_factory=list)
     findings: list[dict[str, Any]] = field(default_factory=list)
     urls: list[dict[str, Any]] = field(default_factory=list)
 
+    @property
+    def needed(self) -> bool:
+        """Say whether the role has anything to do, or to refuse."""
+        return self.action != "none" or self.start or self.sdk or self.config
+
     def as_dict(self) -> dict[str, Any]:
-        """Return the plan as plain data."""
-        return asdict(self)
+        """Return the plan as plain data, with ``needed``."""
+        return {**asdict(self), "needed": self.needed}
 
 
 def installed_version(packages: Mapping[str, Any], name: str) -> str | None:
@@ -547,6 +554,7 @@ def decide_engine(host: Mapping[str, Any], settings: Mapping[str, Any]) -> Engin
             ).as_dict()
         )
     _decide_sdk(plan, engine, settings)
+    plan.config = lacks(engine.get("daemon_config") or {}, own_config(settings))
     plan.problems = [problem.as_dict() for problem in problems]
     errors = [problem for problem in problems if problem.severity == "error"]
     if errors:

@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 
     from ansible.module_utils.opensora.apt_sources import AptSource
 
-# Families of distributions of which the store of certificates is known; the role's vars/main.yml holds the places.
-SUPPORTED_FAMILIES = ("debian",)
+# Where a family of distributions keeps additional certificates, and the command that updates its bundle.
+STORES = {"debian": {"directory": "/usr/local/share/ca-certificates", "command": "update-ca-certificates"}}
 FILE_PREFIX = "opensora-site-"
+PROXY_FILE = "apt.conf.d/90opensora-site-proxy"  # below the package manager's configuration folder
 
 SECURITY_SUFFIXES = ("-security", "/updates")
 

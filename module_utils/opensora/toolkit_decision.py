@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.opensora.apt_repository import version_matches
+from ansible.module_utils.opensora.daemon_config import lacks
 from ansible.module_utils.opensora.engine_decision import (
     held,
     installed_version,
@@ -54,6 +55,7 @@ class ToolkitPlan:
         cdi: ``none``, ``generate`` or ``wait`` (the driver does not answer yet, so nothing can be described).
         cdi_reason: Why the specification has to be generated, in one sentence.
         cdi_path: Where the specification belongs.
+        config: True when the engine's configuration file lacks what containers need from it.
         restart: True when the running engine does not know the runtime, whatever its file says.
         problems: What stops the run before anything is changed, and warnings.
         findings: What is not yet as wanted; errors when they are still there after the work.
@@ -68,14 +70,21 @@ class ToolkitPlan:
     cdi: str = "none"
     cdi_reason: str = ""
     cdi_path: str = ""
+    config: bool = False
     restart: bool = False
     problems: list[dict[str, Any]] = field(default_factory=list)
     findings: list[dict[str, Any]] = field(default_factory=list)
     urls: list[dict[str, Any]] = field(default_factory=list)
 
+    @property
+    def needed(self) -> bool:
+        """Say whether the role has anything to do, or to say."""
+        works = self.action not in ("none", "skip") or self.cdi == "generate" or self.config or self.restart
+        return works or bool(self.problems or self.findings)
+
     def as_dict(self) -> dict[str, Any]:
-        """Return the plan as plain data."""
-        return asdict(self)
+        """Return the plan as plain data, with ``needed``."""
+        return {**asdict(self), "needed": self.needed}
 
 
 def wanted_devices(gpus: list[dict[str, Any]]) -> list[str]:
@@ -262,7 +271,7 @@ def decide_toolkit(host: Mapping[str, Any], settings: Mapping[str, Any]) -> Tool
         host: The fact ``gpu_host``.
         settings: The role's variables without their prefix (source, version, repository_url, repository_key_url,
             cdi_directory), repository_file, the sources file of the role, and repair_sources, whether entries of the
-            same repository in other files are disabled.
+            same repository in other files are disabled; engine_config, the keys of daemon.json that containers need.
     """
     plan = ToolkitPlan()
     if not host.get("pci_gpu_count") and not host["gpus"]:
@@ -283,6 +292,7 @@ def decide_toolkit(host: Mapping[str, Any], settings: Mapping[str, Any]) -> Tool
         )
     problems += _decide_cdi(plan, host, settings)
     _decide_engine(plan, host["engine"])
+    plan.config = lacks(host["engine"].get("daemon_config") or {}, dict(settings["engine_config"]))
     plan.problems = [problem.as_dict() for problem in problems]
     errors = [problem for problem in problems if problem.severity == "error"]
     if errors:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 KEYS = {
     "apt_sources",
     "apt_unreadable",
+    "site_trust",
     "boot_id",
     "cloud_init",
     "cpu_count",
