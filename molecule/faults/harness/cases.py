@@ -1,0 +1,121 @@
+"""Carries out one case: bring the host to its start, run, let the fault happen, heal, and run plainly until nothing changes."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from harness import planted, states
+from harness.faults import FAULTS, Fault, Moment
+from harness.site import GPU_HOST, HarnessError, Run, wait_until
+
+
+@dataclass(frozen=True)
+class Case:
+    """A fault at a moment."""
+
+    fault: Fault
+    moment: Moment
+
+    @property
+    def name(self) -> str:
+        """FAULT@MOMENT, as it is given on the command line."""
+        return f"{self.fault.name}@{self.moment.name.replace(' ', '-')}"
+
+
+@dataclass
+class Verdict:
+    """What came of a case.
+
+    Attributes:
+        case: Its name.
+        ended: How the run with the fault ended: ``succeeded``, ``failed`` or ``killed``.
+        message: What the user saw.
+        problems: What was not as it has to be; empty for a case that passed.
+        seconds: From the end of the fault until the site is well: the plain run that follows.
+        at: When, in UTC.
+        commit: Of the project.
+    """
+
+    case: str
+    ended: str = ""
+    message: str = ""
+    problems: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    at: str = ""
+    commit: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        return asdict(self)
+
+
+CASES: tuple[Case, ...] = tuple(Case(fault, moment) for fault in FAULTS for moment in fault.moments)
+
+
+def run_case(case: Case) -> Verdict:
+    """Carry out a case on a host that is well, and leave it well."""
+    verdict = Verdict(case.name, at=time.strftime("%Y-%m-%d %H:%M", time.gmtime()))
+    label = case.name.replace("@", "-")
+    healed = False
+    try:
+        before = planted.look()
+        variables = case.moment.start()
+        faulty = Run(f"{label}-1-fault", variables)
+        try:
+            _happen(case, faulty, verdict)
+            if planted.files() != before.files:
+                verdict.problems.append("files of others differ right after the run with the fault")
+        finally:
+            case.fault.heal()
+            healed = True
+        verdict.seconds = _converge(label, variables, verdict)
+        after = planted.look()
+        verdict.problems += planted.differences(before, after, restarted=case.fault.restarts or case.moment.start in states.RESTARTING)
+    except HarnessError as error:
+        verdict.problems.append(str(error))
+        if not healed:
+            case.fault.heal()
+    return verdict
+
+
+def _happen(case: Case, run: Run, verdict: Verdict) -> None:
+    """Run the site and let the fault happen."""
+    moment, fault = case.moment, case.fault
+    inject = moment.inject or fault.inject
+    if not moment.line:
+        inject(run)
+        run.start()
+    else:
+        run.start()
+        if not run.wait_for(moment.line):
+            run.finish()
+            raise HarnessError(f"the run ended before {moment.line!r}: {run.message}")
+        if moment.host and not wait_until(lambda: GPU_HOST.holds(moment.host) or run.is_over, 60):
+            raise HarnessError(f"the host never came to {moment.host!r}")
+        if run.is_over:
+            raise HarnessError("the run was over before the fault")
+        inject(run)
+    status = run.finish()
+    verdict.ended = "killed" if status < 0 else "failed" if status else "succeeded"
+    verdict.message = run.message if status > 0 else ""
+    expected = moment.layers or fault.layers
+    if status > 0 and not set(run.layers) & set(expected):
+        verdict.problems.append(f"the message names {run.layers or 'no layer'}, right is {' or '.join(expected)}: {run.message}")
+    if status == 0 and moment.succeeds is False:
+        verdict.problems.append("the run succeeded in spite of the fault: nothing was tested")
+    if status > 0 and moment.succeeds is True:
+        verdict.problems.append(f"the run failed, where it has to get over the fault: {run.message}")
+
+
+def _converge(label: str, variables: dict[str, Any], verdict: Verdict) -> float:
+    """Run plainly twice: the first puts everything right, the second changes nothing."""
+    plain = Run(f"{label}-2-plain", variables).start()
+    if plain.finish(600):
+        verdict.problems.append(f"the next plain run failed: {plain.message}")
+        return plain.seconds
+    again = Run(f"{label}-3-again", variables).start()
+    if again.finish() or again.changed:
+        verdict.problems.append(f"the run after it failed or changed {again.changed} things: {again.message}")
+    return plain.seconds
