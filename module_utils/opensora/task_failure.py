@@ -39,7 +39,7 @@ _RULES: tuple[tuple[str, Layer, str, str], ...] = (
     (
         (
             r"dpkg was interrupted|sub-process /usr/bin/dpkg (?:returned|received)|post-installation script subprocess"
-            r"|could not get lock|unable to acquire the dpkg|unmet dependencies|held broken packages|is not configured yet"
+            r"|could not get lock|unable to acquire the dpkg|unmet dependencies|held broken packages"
         ),
         "packages",
         "packages.change_failed",

@@ -78,8 +78,11 @@ def main() -> None:
         verdict.commit = state
         keep(verdict, arguments.results)
         word = "FAILED" if verdict.problems else "passed"
-        print(f"{word} {case.name}: {verdict.ended}, {verdict.message or '-'}; well again after {verdict.seconds:.0f} s"
-              f" ({time.monotonic() - began:.0f} s in all)", flush=True)
+        print(
+            f"{word} {case.name}: {verdict.ended}, {verdict.message or '-'}; well again after {verdict.seconds:.0f} s"
+            f" ({time.monotonic() - began:.0f} s in all)",
+            flush=True,
+        )
         for problem in verdict.problems:
             print(f"    {problem}", flush=True)
         if verdict.problems:

@@ -62,7 +62,7 @@ def run_case(case: Case) -> Verdict:
     try:
         before = planted.look()
         variables = case.moment.start()
-        faulty = Run(f"{label}-1-fault", variables)
+        faulty = Run(f"{label}-1-fault", variables, case.moment.playbook)
         try:
             _happen(case, faulty, verdict)
             if planted.files() != before.files:
@@ -72,7 +72,9 @@ def run_case(case: Case) -> Verdict:
             healed = True
         verdict.seconds = _converge(label, variables, verdict)
         after = planted.look()
-        verdict.problems += planted.differences(before, after, restarted=case.fault.restarts or case.moment.start in states.RESTARTING)
+        verdict.problems += planted.differences(
+            before, after, restarted=case.fault.restarts or case.moment.start in states.RESTARTING
+        )
     except HarnessError as error:
         verdict.problems.append(str(error))
         if not healed:
@@ -102,7 +104,9 @@ def _happen(case: Case, run: Run, verdict: Verdict) -> None:
     verdict.message = run.message if status > 0 else ""
     expected = moment.layers or fault.layers
     if status > 0 and not set(run.layers) & set(expected):
-        verdict.problems.append(f"the message names {run.layers or 'no layer'}, right is {' or '.join(expected)}: {run.message}")
+        verdict.problems.append(
+            f"the message names {run.layers or 'no layer'}, right is {' or '.join(expected)}: {run.message}"
+        )
     if status == 0 and moment.succeeds is False:
         verdict.problems.append("the run succeeded in spite of the fault: nothing was tested")
     if status > 0 and moment.succeeds is True:

@@ -18,12 +18,18 @@ DPKG_WORKS = "pgrep -x dpkg"
 BUILDING = r"\| \d+/\d+ requirements: .*"
 EXPORTING = r"\| \d+/\d+ exporting"
 PUSHING = r"\| push "
-PULLING = r"\| pull "
 DECIDED = r"TASK \[opensora_image : Provide the image\]"
 TOOLKIT_REPOSITORY = r"TASK \[nvidia_container_toolkit : Set up the toolkit's repository\]"
-ENGINE_REPOSITORY = "test -f /etc/apt/sources.list.d/docker.sources"
+ENGINE_REPOSITORY = r"TASK \[docker_engine : Set up the vendor's repository\]"
+CHECKING = r"\| \d+/\d+ runtime: check"
 DEPLOYING = r"TASK \[opensora_service : Deploy the compose projects\]"
 CONTAINER_STARTS = f"docker inspect {SERVICE}"
+
+_PLAYBOOKS = {
+    (ENGINE_PACKAGES, TOOLKIT_PACKAGES, ENGINE_REPOSITORY, TOOLKIT_REPOSITORY): "playbooks/engine.yml",
+    (BUILDING, CHECKING, EXPORTING, PUSHING, DECIDED): "playbooks/image.yml",
+    (DEPLOYING,): "playbooks/service.yml",
+}
 
 Injection = Callable[[Run], None]
 
@@ -51,6 +57,11 @@ class Moment:
     succeeds: bool | None = False
     short: bool = False
     inject: Injection | None = None
+
+    @property
+    def playbook(self) -> str:
+        """The part of the site that comes to this moment: the others have nothing to do there."""
+        return next((playbook for lines, playbook in _PLAYBOOKS.items() if self.line in lines), "site.yml")
 
 
 @dataclass(frozen=True)
@@ -115,7 +126,7 @@ SSH_LOST = Fault(
     _cut_ssh,
     (
         Moment("engine packages", states.no_engine, ENGINE_PACKAGES, DPKG_WORKS),
-        Moment("image look-up", states.nothing, r"TASK \[opensora_image : Look for the image\]", short=True),
+        Moment("image look-up", states.nothing, DECIDED, short=True),
         Moment("deployment", states.no_service, DEPLOYING, CONTAINER_STARTS),
     ),
     ("connection",),
@@ -183,7 +194,9 @@ def _break_daemon_config(_: Run) -> None:
 
 
 def _mend_daemon_config() -> None:
-    GPU_HOST.run(f"test ! -f /root/daemon.json.whole || cat /root/daemon.json.whole > {DAEMON_CONFIG}; rm -f /root/daemon.json.whole")
+    GPU_HOST.run(
+        f"test ! -f /root/daemon.json.whole || cat /root/daemon.json.whole > {DAEMON_CONFIG}; rm -f /root/daemon.json.whole"
+    )
     _wait_for_engine_where_there_is_one()
 
 
@@ -235,7 +248,9 @@ def _disk_moments(*, short: bool) -> tuple[Moment, ...]:
     )
 
 
-DISK_BYTES = Fault("disk-bytes", "The engine's disk is full: bytes", _fill_bytes, _disk_moments(short=True), ("disk",), _empty_disk)
+DISK_BYTES = Fault(
+    "disk-bytes", "The engine's disk is full: bytes", _fill_bytes, _disk_moments(short=True), ("disk",), _empty_disk
+)
 DISK_INODES = Fault(
     "disk-inodes", "The engine's disk is full: inodes", _fill_inodes, _disk_moments(short=False), ("disk",), _empty_disk
 )
@@ -311,8 +326,8 @@ APT_MIRROR_DOWN = Fault(
     _stop_mirror,
     (
         Moment("before the run", states.no_engine),
-        Moment("engine packages", states.no_engine, r"TASK \[docker_engine : Set up the vendor's repository\]", ENGINE_REPOSITORY),
-        Moment("toolkit packages", states.no_toolkit, r"TASK \[nvidia_container_toolkit : Set up the toolkit's repository\]"),
+        Moment("engine packages", states.no_engine, ENGINE_REPOSITORY, "apt-get --version"),
+        Moment("toolkit packages", states.no_toolkit, TOOLKIT_REPOSITORY),
     ),
     ("network", "packages"),
     _mend_mirror,
@@ -475,7 +490,7 @@ REGISTRY_BLOB = Fault(
 
 def _exhaust_memory(_: Run) -> None:
     """The kernel's memory limit of the step that runs is lowered until it kills the step's largest process."""
-    raise HarnessError('to come')
+    raise HarnessError("to come")
 
 
 BUILD_MEMORY = Fault(
@@ -484,7 +499,7 @@ BUILD_MEMORY = Fault(
     _exhaust_memory,
     (
         Moment("requirements", states.other_image, BUILDING),
-        Moment("check of the image", states.other_image, r"\| \d+/\d+ (application|runtime): "),
+        Moment("check of the image", states.other_image, CHECKING),
     ),
     ("image",),
 )

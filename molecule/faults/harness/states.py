@@ -69,7 +69,9 @@ def image_in_registry() -> Variables:
 
 def forget_registry() -> None:
     """The registry loses the images of the site."""
-    MIRROR.run("rm -rf /var/lib/docker-registry/docker/registry/v2/repositories/opensora; systemctl restart docker-registry")
+    MIRROR.run(
+        "rm -rf /var/lib/docker-registry/docker/registry/v2/repositories/opensora; systemctl restart docker-registry"
+    )
 
 
 State = Callable[[], Variables]
