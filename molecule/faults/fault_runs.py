@@ -1,14 +1,13 @@
 #!/usr/bin/env python3
 """Let faults happen to the standing test hosts of molecule/faults, and say what came of each.
 
-usage: fault_runs.py [--set short|all] [--only FAULT[@MOMENT]]... [--random N] [--seed S] [--results FILE] [--write-docs] [--list]
+usage: fault_runs.py [--set short|all] [--only FAULT[@MOMENT]]... [--random N [--seed S]] [--list] [--write-docs]
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import random
 import subprocess
 import sys
 import time
@@ -18,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from harness import planted
 from harness.cases import CASES, Case, Verdict, run_case
-from harness.site import LOGS, PROJECT, HarnessError, Run
+from harness.site import LOGS, PROJECT, Run
 
 RESULTS = LOGS / "verdicts.json"
 

@@ -1,4 +1,4 @@
-"""Carries out one case: bring the host to its start, run, let the fault happen, heal, and run plainly until nothing changes."""
+"""Carries out one case: bring the host to its start, run, let the fault happen, heal, run plainly until all is well."""
 
 from __future__ import annotations
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from harness import states
+from harness.memory import kill_for_memory
 from harness.planted import DAEMON_CONFIG
-from harness.site import GPU_HOST, MIRROR, PROJECT, SERVICE, HarnessError, Run, machine, wait_until
+from harness.site import GPU_HOST, MIRROR, SERVICE, HarnessError, Run
 
 # Where ansible-playbook is: a line of its output, then a condition on the host.
 ENGINE_PACKAGES = r"TASK \[docker_engine : Install the packages of the engine\]"
@@ -102,7 +102,7 @@ CONTROLLER = Fault(
     ),
 )
 
-# --- the connection and the host ---------------------------------------------------------------------------------------
+# --- the connection and the host ------------------------------------------------------------------------------------
 
 
 def _cut_ssh(_: Run) -> None:
@@ -161,7 +161,7 @@ REBOOT = Fault(
 )
 
 
-# --- the engine --------------------------------------------------------------------------------------------------------
+# --- the engine -----------------------------------------------------------------------------------------------------
 
 
 def _kill_engine(_: Run) -> None:
@@ -195,7 +195,8 @@ def _break_daemon_config(_: Run) -> None:
 
 def _mend_daemon_config() -> None:
     GPU_HOST.run(
-        f"test ! -f /root/daemon.json.whole || cat /root/daemon.json.whole > {DAEMON_CONFIG}; rm -f /root/daemon.json.whole"
+        f"test ! -f /root/daemon.json.whole || cat /root/daemon.json.whole > {DAEMON_CONFIG};"
+        " rm -f /root/daemon.json.whole"
     )
     _wait_for_engine_where_there_is_one()
 
@@ -220,12 +221,13 @@ DAEMON_CONFIG_BROKEN = Fault(
 )
 
 
-# --- the disk ----------------------------------------------------------------------------------------------------------
+# --- the disk -------------------------------------------------------------------------------------------------------
 
 
 def _fill_bytes(_: Run) -> None:
     GPU_HOST.run(
-        "free=$(df --output=avail -B1 /var/lib/docker | tail -n 1); fallocate -l $((free - 1000000)) /var/lib/docker/filler"
+        "free=$(df --output=avail -B1 /var/lib/docker | tail -n 1);"
+        " fallocate -l $((free - 1000000)) /var/lib/docker/filler"
     )
 
 
@@ -256,7 +258,7 @@ DISK_INODES = Fault(
 )
 
 
-# --- servers -----------------------------------------------------------------------------------------------------------
+# --- servers --------------------------------------------------------------------------------------------------------
 
 _NGINX = "/etc/nginx/conf.d/mirror.conf"
 
@@ -266,8 +268,10 @@ def _spoil_registry(directive: str) -> Injection:
 
     def inject(_: Run) -> None:
         MIRROR.run(
-            f"cp -n {_NGINX} /root/mirror.conf; printf 'limit_req_zone $server_name zone=slow:1m rate=40r/m;\n' > /etc/nginx/conf.d/zone.conf;"
-            f" sed 's#location /v2/ {{#&\n{directive}#' /root/mirror.conf > {_NGINX}; nginx -t -q && systemctl reload nginx"
+            f"cp -n {_NGINX} /root/mirror.conf;"
+            " echo 'limit_req_zone $server_name zone=slow:1m rate=40r/m;' > /etc/nginx/conf.d/zone.conf;"
+            f" sed 's#location /v2/ {{#& {directive}#' /root/mirror.conf > {_NGINX};"
+            " nginx -t -q && systemctl reload nginx"
         )
         # Connections that are open are answered by the old processes until they are closed.
         MIRROR.run("pkill -f 'nginx: worker process is shutting down' || true")
@@ -334,7 +338,7 @@ APT_MIRROR_DOWN = Fault(
 )
 
 
-# --- the package manager -----------------------------------------------------------------------------------------------
+# --- the package manager --------------------------------------------------------------------------------------------
 
 
 def _leave_half_configured(_: Run) -> None:
@@ -359,7 +363,7 @@ DPKG_INTERRUPTED = Fault(
 )
 
 
-# --- the clock ---------------------------------------------------------------------------------------------------------
+# --- the clock ------------------------------------------------------------------------------------------------------
 
 
 def _set_clock(offset: str) -> Injection:
@@ -367,7 +371,8 @@ def _set_clock(offset: str) -> Injection:
 
     def inject(_: Run) -> None:
         GPU_HOST.run(
-            f"echo {offset} > /etc/faketimerc; echo /usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1 > /etc/ld.so.preload"
+            f"echo {offset} > /etc/faketimerc;"
+            " echo /usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1 > /etc/ld.so.preload"
         )
 
     return inject
@@ -395,7 +400,7 @@ CLOCK_BEHIND = Fault(
 )
 
 
-# --- people ------------------------------------------------------------------------------------------------------------
+# --- people ---------------------------------------------------------------------------------------------------------
 
 
 def _second_operator(run: Run) -> None:
@@ -418,14 +423,18 @@ SECOND_OPERATOR = Fault(
 )
 
 
-# --- the image ---------------------------------------------------------------------------------------------------------
+# --- the image ------------------------------------------------------------------------------------------------------
+
+_IMAGES = "docker image ls mirror.opensora.test/opensora"
+_BLOBS = "/var/lib/docker-registry/docker/registry/v2/blobs/sha256"
 
 
 def _wrong_label(_: Run) -> None:
     """The image's name leads to another image, which says that it was built from something else."""
     GPU_HOST.run(
-        "name=$(docker image ls --format '{{.Repository}}:{{.Tag}}' mirror.opensora.test/opensora | head -n 1); cd /tmp && "
-        "printf 'FROM %s\\nLABEL org.opensora-site.build-key=0000\\n' $name | docker build -q --network none -t wrong -;"
+        f"name=$({_IMAGES} --format '{{{{.Repository}}}}:{{{{.Tag}}}}' | head -n 1); cd /tmp;"
+        " printf 'FROM %s\\nLABEL org.opensora-site.build-key=0000\\n' $name"
+        " | docker build --quiet --network none --tag wrong -;"
         " docker image tag wrong $name; docker image rm wrong"
     )
 
@@ -433,7 +442,7 @@ def _wrong_label(_: Run) -> None:
 def _damage_layer(_: Run) -> None:
     """The files of the image's uppermost layers are gone from the engine's disk."""
     GPU_HOST.run(
-        "image=$(docker image ls --quiet mirror.opensora.test/opensora | head -n 1); "
+        f"image=$({_IMAGES} --quiet | head -n 1); "
         "rm -rf $(docker image inspect --format '{{.GraphDriver.Data.UpperDir}}' $image)/*; "
         "lower=$(docker image inspect --format '{{.GraphDriver.Data.LowerDir}}' $image); rm -rf ${lower%%:*}/*"
     )
@@ -442,7 +451,7 @@ def _damage_layer(_: Run) -> None:
 def _rebuild() -> None:
     """What the message says to do about a damaged image."""
     GPU_HOST.run(
-        f"docker rm --force {SERVICE}; docker image ls --quiet mirror.opensora.test/opensora | sort -u | xargs -r docker image rm --force;"
+        f"docker rm --force {SERVICE}; {_IMAGES} --quiet | sort -u | xargs -r docker image rm --force;"
         " docker builder prune --force --filter type=regular"
     )
 
@@ -450,18 +459,15 @@ def _rebuild() -> None:
 def _damage_blob(_: Run) -> None:
     """A layer lies damaged in the registry."""
     MIRROR.run(
-        "cd /var/lib/docker-registry/docker/registry/v2/blobs/sha256 && "
-        "find . -name data -size +100k -newer /etc/hostname -printf '%T@ %p\\n' | sort -n | tail -n 1 | cut -d' ' -f2 > /root/damaged &&"
-        " cp -p $(cat /root/damaged) /root/whole && printf damaged | dd of=$(cat /root/damaged) bs=1 seek=5000 conv=notrunc status=none;"
+        f"cd {_BLOBS}; find . -name data -size +100k -printf '%T@ %p\\n' | sort -n | tail -n 1 | cut -d' ' -f2"
+        " > /root/damaged; cp -p $(cat /root/damaged) /root/whole;"
+        " printf damaged | dd of=$(cat /root/damaged) bs=1 seek=5000 conv=notrunc status=none;"
         " systemctl restart docker-registry"
     )
 
 
 def _mend_blob() -> None:
-    MIRROR.run(
-        "cd /var/lib/docker-registry/docker/registry/v2/blobs/sha256 && test ! -f /root/whole || cp -p /root/whole $(cat /root/damaged);"
-        " rm -f /root/whole"
-    )
+    MIRROR.run(f"cd {_BLOBS}; test ! -f /root/whole || cp -p /root/whole $(cat /root/damaged); rm -f /root/whole")
 
 
 IMAGE_LABEL = Fault(
@@ -490,7 +496,7 @@ REGISTRY_BLOB = Fault(
 
 def _exhaust_memory(_: Run) -> None:
     """The kernel's memory limit of the step that runs is lowered until it kills the step's largest process."""
-    raise HarnessError("to come")
+    kill_for_memory()
 
 
 BUILD_MEMORY = Fault(
@@ -505,7 +511,7 @@ BUILD_MEMORY = Fault(
 )
 
 
-# --- the service -------------------------------------------------------------------------------------------------------
+# --- the service ----------------------------------------------------------------------------------------------------
 
 
 def _flap(times: int) -> Injection:

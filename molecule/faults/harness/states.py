@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from harness.site import GPU_HOST, MIRROR, PROJECT, SERVICE, SITE_FOLDER
+from harness.site import GPU_HOST, PROJECT, SERVICE, SITE_FOLDER
 
 REQUIREMENTS = PROJECT / "molecule" / "resources" / "stand-ins" / "open-sora" / "requirements.lock"
 Variables = dict[str, Any]
@@ -39,7 +39,8 @@ def no_toolkit() -> Variables:
 def no_engine() -> Variables:
     """The packages of the engine and its SDK are gone; what the engine had made is still there."""
     GPU_HOST.run(
-        f"systemctl stop docker.socket docker containerd; {_REMOVE} {_ENGINE_PACKAGES}; rm -rf /opt/opensora-site/docker-sdk"
+        f"systemctl stop docker.socket docker containerd; {_REMOVE} {_ENGINE_PACKAGES};"
+        " rm -rf /opt/opensora-site/docker-sdk"
     )
     return {}
 
@@ -65,13 +66,6 @@ def image_in_registry() -> Variables:
         " | xargs --no-run-if-empty docker image rm --force"
     )
     return {}
-
-
-def forget_registry() -> None:
-    """The registry loses the images of the site."""
-    MIRROR.run(
-        "rm -rf /var/lib/docker-registry/docker/registry/v2/repositories/opensora; systemctl restart docker-registry"
-    )
 
 
 State = Callable[[], Variables]

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import opensora_image
 import pytest
 from ansible.module_utils.opensora.build_key import BUILD_KEY_LABEL, INPUTS_LABEL
+from ansible.module_utils.opensora.engine_api import EngineLostError
 from ansible.module_utils.opensora.host_lock import Turn
 from ansible.module_utils.opensora.image_archive import ImageArchive, compress, write_parts
 from ansible.module_utils.opensora.image_decision import LocalImage
@@ -130,6 +131,20 @@ def test_check_mode_on_a_host_without_engine_predicts(run, monkeypatch):
     result = run()
     assert result["failed"]
     assert result["problems"][0]["code"] == "engine.unreachable"
+
+
+@pytest.mark.parametrize("call", ["images", "push"])
+def test_the_engine_goes_away(run, engine, registry, monkeypatch, call):
+    key = key_of(run, registry="r.test")
+    engine.listing = [LocalImage(ID, 1, (), {BUILD_KEY_LABEL: key})]
+
+    def gone(*_):
+        raise EngineLostError("the engine stopped answering: Connection broken")
+
+    monkeypatch.setattr(engine, call, gone)
+    result = run(registry="r.test")
+    assert result["failed"]
+    assert (result["problems"][0]["layer"], result["problems"][0]["code"]) == ("engine", "engine.lost")
 
 
 def test_a_build_reads_again_what_it_made(run, engine, tmp_path, monkeypatch):

@@ -10,6 +10,7 @@ from dataclasses import replace
 import opensora_service
 import pytest
 import yaml
+from ansible.module_utils.opensora.engine_api import EngineLostError
 from ansible.module_utils.opensora.host_lock import Reporter, exclusive
 from ansible.module_utils.opensora.host_occupancy import ComputeProcess
 
@@ -370,3 +371,13 @@ def test_documentation_matches_the_arguments():
     for name, spec in opensora_service.ARGUMENT_SPEC.items():
         assert options[name]["type"] == spec["type"]
         assert options[name].get("default") == spec.get("default")
+
+
+def test_the_engine_goes_away_while_the_service_starts(deploy, monkeypatch, fake_client):
+    def gone(self, *_, **__):
+        raise EngineLostError("the engine stopped answering: reset")
+
+    monkeypatch.setattr(fake_client, "execute", gone)
+    result = deploy()
+    assert result["failed"]
+    assert result["msg"].startswith("[engine] the engine stopped answering: reset (engine.lost)")
