@@ -646,10 +646,15 @@ class ImageTask:
 
     def _fail_transfer(self, decision: Decision, error: TransferError) -> NoReturn:
         cause = classify_failure(str(error).splitlines())
-        message = f"{decision.action} of {self._name}: {error}"
-        # An archive that is damaged or does not fit is no matter of the network.
-        layer: Layer = "image" if decision.action == "receive" and cause.layer != "disk" else "network"
-        self._fail(layer, f"image.{decision.action}_failed", message, cause.advice)
+        # What is transferred after a build is what was built.
+        action = "push" if decision.action == "build" else decision.action
+        layer: Layer = "network"
+        if cause.layer != "image":
+            layer = cause.layer
+        elif action == "receive" or cause.code == "hash_mismatch":
+            # An archive or a layer that is damaged or does not fit is no matter of the network.
+            layer = "image"
+        self._fail(layer, f"image.{action}_failed", f"{action} of {self._name}: {error}", cause.advice)
 
 
 def _name(image: LocalImage) -> str:

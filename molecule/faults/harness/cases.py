@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -123,3 +124,28 @@ def _converge(label: str, variables: dict[str, Any], verdict: Verdict) -> float:
     if again.finish() or again.changed:
         verdict.problems.append(f"the run after it failed or changed {again.changed} things: {again.message}")
     return plain.seconds
+
+
+def run_sequence(cases: Sequence[Case], say: Callable[[str], None]) -> list[str]:
+    """Let faults happen one after the other, without a good run between them, then converge; return what is not well.
+
+    A case whose moment does not come, because an earlier fault left the host elsewhere, is shown and passed over.
+    """
+    before = planted.look()
+    for number, case in enumerate(cases, 1):
+        verdict = Verdict(case.name)
+        try:
+            variables = case.moment.start()
+            _happen(case, Run(f"random-{number}-{case.fault.name}", variables, case.moment.playbook), verdict)
+            say(f"{number}/{len(cases)} {case.name}: {verdict.ended}, {verdict.message or '-'}")
+        except HarnessError as error:
+            say(f"{number}/{len(cases)} {case.name}: {error}")
+        finally:
+            case.fault.heal()
+    verdict = Verdict("random")
+    seconds = _converge("random", {}, verdict)
+    say(f"well again after {seconds:.0f} s" if not verdict.problems else "not well")
+    try:
+        return verdict.problems + planted.differences(before, planted.look(), restarted=True)
+    except HarnessError as error:
+        return [*verdict.problems, str(error)]

@@ -126,7 +126,7 @@ SSH_LOST = Fault(
     _cut_ssh,
     (
         Moment("engine packages", states.no_engine, ENGINE_PACKAGES, DPKG_WORKS),
-        Moment("image look-up", states.nothing, DECIDED, short=True),
+        Moment("image look-up", states.nothing, DECIDED),
         Moment("deployment", states.no_service, DEPLOYING, CONTAINER_STARTS),
     ),
     ("connection",),
@@ -153,7 +153,7 @@ REBOOT = Fault(
     (
         Moment("engine packages", states.no_engine, ENGINE_PACKAGES, DPKG_WORKS),
         Moment("image build", states.other_image, BUILDING),
-        Moment("deployment", states.no_service, DEPLOYING, CONTAINER_STARTS, short=True),
+        Moment("deployment", states.no_service, DEPLOYING, CONTAINER_STARTS),
     ),
     ("connection",),
     GPU_HOST.ready,

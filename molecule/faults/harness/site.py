@@ -25,6 +25,7 @@ LAYERS = (
     "configuration|connection|pci|firmware|kernel_module|userspace|fabric|packages|toolkit|engine|disk|network|image"
     "|compose|application"
 )
+_NAMED = re.compile(rf"(?:^|[\s'\"])\[({LAYERS})\] ")
 
 
 class HarnessError(Exception):
@@ -186,18 +187,20 @@ class Run:
     @property
     def layers(self) -> list[str]:
         """The layers that its messages name, in their order."""
-        found = re.findall(rf"(?:^|[\s'\"])\[({LAYERS})\] ", "\n".join(self.lines))
+        found = [match.group(1) for line in self._said if (match := _NAMED.search(line))]
         return list(dict.fromkeys(found))
+
+    @property
+    def _said(self) -> list[str]:
+        """The lines that are no headings: a heading has its name in brackets as well."""
+        return [line for line in self.lines if not re.match(r"(PLAY|TASK|RUNNING HANDLER) ", line)]
 
     @property
     def message(self) -> str:
         """The first line that names a layer; else the first message of a failure."""
-        for pattern in (rf"\[(?:{LAYERS})\] .*", r"(?:msg|fatal|ERROR).*"):
-            for line in self.lines:
-                match = re.search(pattern, line)
-                if match:
-                    return match.group(0).strip()
-        return ""
+        named = [line[match.start(1) - 1 :] for line in self._said if (match := _NAMED.search(line))]
+        others = [match.group(0) for line in self._said if (match := re.search(r"(?:msg|fatal|ERROR).*", line))]
+        return (named or others or [""])[0].strip()
 
     @property
     def changed(self) -> int:

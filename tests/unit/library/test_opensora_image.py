@@ -15,6 +15,7 @@ from ansible.module_utils.opensora.host_lock import Turn
 from ansible.module_utils.opensora.image_archive import ImageArchive, compress, write_parts
 from ansible.module_utils.opensora.image_decision import LocalImage
 from ansible.module_utils.opensora.image_engine import EngineError
+from ansible.module_utils.opensora.image_transfer import TransferError
 from ansible.module_utils.opensora.private_folder import private_folder
 from ansible.module_utils.opensora.registry_client import stored_authorization
 
@@ -145,6 +146,27 @@ def test_the_engine_goes_away(run, engine, registry, monkeypatch, call):
     result = run(registry="r.test")
     assert result["failed"]
     assert (result["problems"][0]["layer"], result["problems"][0]["code"]) == ("engine", "engine.lost")
+
+
+@pytest.mark.parametrize(
+    ("said", "layer"),
+    [
+        ("write /var/lib/docker/tmp: no space left on device", "disk"),
+        ("received unexpected HTTP status: 503 Service Unavailable", "network"),
+        ("something that nobody knows", "network"),
+        ("filesystem layer verification failed for digest sha256:1: unexpected digest", "image"),
+    ],
+)
+def test_the_layer_of_a_transfer_that_fails(run, engine, registry, monkeypatch, said, layer):
+    key = key_of(run, registry="r.test")
+    engine.listing = [LocalImage(ID, 1, (), {BUILD_KEY_LABEL: key})]
+
+    def refuse(*_):
+        raise TransferError(said)
+
+    monkeypatch.setattr(engine, "push", refuse)
+    (problem,) = run(registry="r.test")["problems"]
+    assert (problem["layer"], problem["code"]) == (layer, "image.push_failed")
 
 
 def test_a_build_reads_again_what_it_made(run, engine, tmp_path, monkeypatch):
