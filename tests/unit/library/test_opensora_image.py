@@ -157,14 +157,14 @@ def test_the_engine_goes_away(run, engine, registry, monkeypatch, call):
         ("filesystem layer verification failed for digest sha256:1: unexpected digest", "image"),
     ],
 )
-def test_the_layer_of_a_transfer_that_fails(run, engine, registry, monkeypatch, said, layer):
+def test_the_layer_of_a_transfer_that_fails(run, engine, registry, said, layer):
     key = key_of(run, registry="r.test")
     engine.listing = [LocalImage(ID, 1, (), {BUILD_KEY_LABEL: key})]
 
     def refuse(*_):
         raise TransferError(said)
 
-    monkeypatch.setattr(engine, "push", refuse)
+    engine.push = refuse
     (problem,) = run(registry="r.test")["problems"]
     assert (problem["layer"], problem["code"]) == (layer, "image.push_failed")
 
