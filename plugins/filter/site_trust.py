@@ -15,7 +15,8 @@ _MODULE_UTILS = str(Path(__file__).resolve().parents[2] / "module_utils")
 if _MODULE_UTILS not in ansible.module_utils.__path__:
     ansible.module_utils.__path__.append(_MODULE_UTILS)
 
-from ansible.module_utils.opensora.plain_data import plain  # noqa: E402  the path has to be known first
+from ansible.module_utils.opensora.host_clock import clock_problem  # noqa: E402  the path has to be known first
+from ansible.module_utils.opensora.plain_data import plain  # noqa: E402
 from ansible.module_utils.opensora.site_trust import (  # noqa: E402
     SUPPORTED_FAMILIES,
     certificate_problems,
@@ -46,6 +47,8 @@ def site_trust_plan(host: dict[str, Any], settings: dict[str, Any]) -> dict[str,
             )
         }
     )
+    clock = clock_problem(host.get("clock_ahead_seconds"))
+    problems += [clock] if clock else []
     needed = any(settings[name] for name in settings if name != "python_index_url")
     if needed and host["os"].get("family") not in SUPPORTED_FAMILIES:
         problems.append(unsupported_family(host["os"]))
