@@ -227,19 +227,21 @@ DAEMON_CONFIG_BROKEN = Fault(
 def _fill_bytes(_: Run) -> None:
     GPU_HOST.run(
         "free=$(df --output=avail -B1 /var/lib/docker | tail -n 1);"
-        " fallocate -l $((free - 1000000)) /var/lib/docker/filler"
+        " fallocate -l $((free - 4000000)) /var/lib/docker/filler;"
+        # The rest, down to the last block.
+        " cat /dev/zero > /var/lib/docker/filler-of-the-rest 2> /dev/null || true"
     )
 
 
 def _fill_inodes(_: Run) -> None:
     GPU_HOST.run(
         "mkdir -p /var/lib/docker/filler && cd /var/lib/docker/filler && "
-        "free=$(df --output=iavail /var/lib/docker | tail -n 1) && seq $((free - 5)) | xargs --max-args=2000 touch"
+        "free=$(df --output=iavail /var/lib/docker | tail -n 1) && seq $((free)) | xargs --max-args=2000 touch"
     )
 
 
 def _empty_disk() -> None:
-    GPU_HOST.run("rm -rf /var/lib/docker/filler")
+    GPU_HOST.run("rm -rf /var/lib/docker/filler*")
 
 
 def _disk_moments(*, short: bool) -> tuple[Moment, ...]:
