@@ -381,3 +381,27 @@ def test_the_engine_goes_away_while_the_service_starts(deploy, monkeypatch, fake
     result = deploy()
     assert result["failed"]
     assert result["msg"].startswith("[engine] the engine stopped answering: reset (engine.lost)")
+
+
+def test_a_deployment_that_was_cut_off_is_proven_and_recorded_by_the_next_run(deploy, engine, tmp_path):
+    deploy()
+    (record,) = (tmp_path / "service/releases").glob("*.json")
+    record.unlink()  # the host lost its power before the service was healthy
+    predicted = deploy(_ansible_check_mode=True)
+    assert (predicted["changed"], predicted["action"], predicted["changed_keys"]) == (True, "none", ["release"])
+    again = deploy()
+    assert (again["changed"], again["action"], again["changed_keys"]) == (True, "none", ["release"])
+    assert len(list((tmp_path / "service/releases").glob("*.json"))) == 1
+    assert deploy()["changed"] is False
+    assert len(ups(engine)) == 1
+
+
+def test_a_deployment_that_was_cut_off_and_can_not_be_proven(deploy, engine, monkeypatch, fake_client, tmp_path):
+    deploy()
+    for record in (tmp_path / "service/releases").glob("*.json"):
+        record.unlink()
+    monkeypatch.setattr(fake_client, "execute", lambda *_, **__: (1, "no GPU"))
+    result = deploy()
+    assert result["failed"]
+    assert "nvidia-smi" in result["msg"]
+    assert list((tmp_path / "service/releases").glob("*.json")) == []
