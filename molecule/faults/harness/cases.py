@@ -92,13 +92,12 @@ def _happen(case: Case, run: Run, verdict: Verdict) -> None:
         run.start()
     else:
         run.start()
-        if not run.wait_for(moment.line):
+        try:
+            _come_to(moment, run)
+        except HarnessError:
+            # Nothing of this case may go on beside the next one.
             run.finish()
-            raise HarnessError(f"the run ended before {moment.line!r}: {run.message}")
-        if moment.host and not wait_until(lambda: GPU_HOST.holds(moment.host) or run.is_over, 60):
-            raise HarnessError(f"the host never came to {moment.host!r}")
-        if run.is_over:
-            raise HarnessError("the run was over before the fault")
+            raise
         inject(run)
     status = run.finish()
     verdict.ended = "killed" if status < 0 else "failed" if status else "succeeded"
@@ -114,10 +113,20 @@ def _happen(case: Case, run: Run, verdict: Verdict) -> None:
         verdict.problems.append(f"the run failed, where it has to get over the fault: {run.message}")
 
 
+def _come_to(moment: Moment, run: Run) -> None:
+    """Wait until a run is where the fault has to happen."""
+    if not run.wait_for(moment.line):
+        raise HarnessError(f"the run ended before {moment.line!r}: {run.message}")
+    if moment.host and not wait_until(lambda: GPU_HOST.holds(moment.host) or run.is_over, 300):
+        raise HarnessError(f"the host never came to {moment.host!r}")
+    if run.is_over:
+        raise HarnessError("the run was over before the fault")
+
+
 def _converge(label: str, variables: dict[str, Any], verdict: Verdict) -> float:
     """Run plainly twice: the first puts everything right, the second changes nothing."""
     plain = Run(f"{label}-2-plain", variables).start()
-    if plain.finish(600):
+    if plain.finish():
         verdict.problems.append(f"the next plain run failed: {plain.message}")
         return plain.seconds
     again = Run(f"{label}-3-again", variables).start()

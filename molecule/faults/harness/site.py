@@ -141,7 +141,7 @@ class Run:
                 log.write(f"{time.monotonic() - self._began:6.1f} {line}")
                 log.flush()
 
-    def wait_for(self, pattern: str, seconds: float = 240) -> bool:
+    def wait_for(self, pattern: str, seconds: float = 600) -> bool:
         """Wait until a line of the output matches; false when the run ends without."""
         seen, compiled = 0, re.compile(pattern)
         deadline = time.monotonic() + seconds
@@ -169,7 +169,7 @@ class Run:
         for process in [*processes, *_connections(self._sockets)]:
             _signal(process, signal.SIGKILL)
 
-    def finish(self, seconds: float = 300) -> int:
+    def finish(self, seconds: float = 900) -> int:
         """Wait for the end and return the exit status; a run that does not end is killed and an error."""
         try:
             status = self._process.wait(seconds)
