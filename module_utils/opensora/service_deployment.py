@@ -30,6 +30,7 @@ from ansible.module_utils.opensora.service_health import (
     classify_compose_failure,
     evidence,
     judge,
+    not_well,
 )
 from ansible.module_utils.opensora.service_releases import FOLDER as RELEASES
 from ansible.module_utils.opensora.service_releases import Release, earlier, new_release, read_releases, record
@@ -275,9 +276,7 @@ class Deployment:
             if verdict.outcome == "healthy":
                 return state, []
             if verdict.outcome == "failed":
-                lines = why_not_well(client, state)
-                advice = "Read the health checks and the log above; the last lines usually name the cause."
-                return state, [Problem("application", "service.not_healthy", "error", verdict.reason, advice, lines)]
+                return state, [not_well(verdict.reason, why_not_well(client, state))]
             time.sleep(_POLL_SECONDS)
 
     def _go_back(
