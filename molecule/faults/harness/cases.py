@@ -66,11 +66,11 @@ def run_case(case: Case) -> Verdict:
         faulty = Run(f"{label}-1-fault", variables, case.moment.playbook)
         try:
             _happen(case, faulty, verdict)
-            if planted.files() != before.files:
-                verdict.problems.append("files of others differ right after the run with the fault")
         finally:
             case.fault.heal()
             healed = True
+        if planted.files() != before.files:
+            verdict.problems.append("files of others differ right after the run with the fault")
         verdict.seconds = _converge(label, variables, verdict)
         after = planted.look()
         verdict.problems += planted.differences(

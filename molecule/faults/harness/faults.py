@@ -14,7 +14,7 @@ from harness.site import GPU_HOST, MIRROR, SERVICE, HarnessError, Run
 # Where ansible-playbook is: a line of its output, then a condition on the host.
 ENGINE_PACKAGES = r"TASK \[docker_engine : Install the packages of the engine\]"
 TOOLKIT_PACKAGES = r"TASK \[nvidia_container_toolkit : Install the packages of the toolkit\]"
-DPKG_WORKS = "pgrep -x dpkg"
+DPKG_WORKS = "pgrep --full '^/usr/bin/dpkg .*--status-fd'"
 BUILDING = r"\| \d+/\d+ requirements: .*"
 EXPORTING = r"\| \d+/\d+ exporting"
 PUSHING = r"\| push "
@@ -349,7 +349,7 @@ def _leave_half_configured(_: Run) -> None:
 
 
 def _kill_dpkg(_: Run) -> None:
-    GPU_HOST.run("pkill -9 -x dpkg; pkill -9 -x apt-get || true")
+    GPU_HOST.run("pkill -9 -x apt-get; pkill -9 -x dpkg || true")
 
 
 DPKG_INTERRUPTED = Fault(

@@ -72,7 +72,7 @@ class TestHost:
 
     def ready(self) -> None:
         """Wait until the host is up and answers over SSH."""
-        machine("docker", "exec", self.container, "/usr/local/sbin/test-host-wait", check=False, timeout=120)
+        machine("docker", "exec", self.container, "/usr/local/sbin/test-host-wait", timeout=180)
         self.wait("systemctl is-active --quiet ssh", 30, "a running SSH server")
 
 
