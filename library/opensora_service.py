@@ -227,6 +227,7 @@ from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.opensora.docker_service_client import DockerServiceClient, ServiceError
+from ansible.module_utils.opensora.engine_api import EngineLostError
 from ansible.module_utils.opensora.host_lock import LockedError, Reporter, exclusive
 from ansible.module_utils.opensora.problems import Problem, describe
 from ansible.module_utils.opensora.service_deployment import (
@@ -318,6 +319,9 @@ def main() -> None:
         fail(module, [Problem("compose", "service.locked", "error", str(error), advice)])
     except ReleaseError as error:
         fail(module, [Problem("compose", "service.no_release", "error", str(error), "Name one that is there.")])
+    except EngineLostError as error:
+        advice = "Look at `journalctl -u docker` on the host and run again."
+        fail(module, [Problem("engine", "engine.lost", "error", str(error), advice)], changed=not module.check_mode)
     except ServiceError as error:
         fail(module, [Problem("compose", "service.refused", "error", str(error), "Correct it and run again.")])
     module.exit_json(**result)

@@ -15,7 +15,8 @@ _MODULE_UTILS = str(Path(__file__).resolve().parents[2] / "module_utils")
 if _MODULE_UTILS not in ansible.module_utils.__path__:
     ansible.module_utils.__path__.append(_MODULE_UTILS)
 
-from ansible.module_utils.opensora.plain_data import plain  # noqa: E402  the path has to be known first
+from ansible.module_utils.opensora.host_clock import clock_problem  # noqa: E402  the path has to be known first
+from ansible.module_utils.opensora.plain_data import plain  # noqa: E402
 from ansible.module_utils.opensora.site_trust import (  # noqa: E402
     STORES,
     certificate_problems,
@@ -47,6 +48,8 @@ def site_trust_plan(host: dict[str, Any], settings: dict[str, Any]) -> dict[str,
             )
         }
     )
+    clock = clock_problem(host.get("clock_ahead_seconds"))
+    problems += [clock] if clock else []
     asked = any(settings[name] for name in settings if name != "python_index_url")
     if asked and host["os"].get("family") not in STORES:
         problems.append(unsupported_family(host["os"]))
