@@ -13,7 +13,7 @@ description:
     missing. Entries of other repositories, comments and the order of everything stay as they are.
   - Leaves a backup of each file beside it before it is changed.
 author:
-  - the opensora-site authors
+  - The opensora-site authors (!UNKNOWN)
 options:
   codename:
     description: Codename of the distribution, such as V(trixie).

@@ -50,7 +50,7 @@ attributes:
     description: A second run finds nothing to disable.
     support: full
 author:
-  - the opensora-site authors
+  - The opensora-site authors (!UNKNOWN)
 """
 
 EXAMPLES = r"""

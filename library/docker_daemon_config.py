@@ -69,7 +69,7 @@ notes:
   - A restart stops containers unless C(live-restore) is on. Keys that the engine takes over on a reload (registry
     mirrors, insecure registries, labels, debug, download limits) do not restart it.
 author:
-  - the opensora-site authors
+  - The opensora-site authors (!UNKNOWN)
 """
 
 EXAMPLES = r"""

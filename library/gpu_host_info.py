@@ -15,7 +15,7 @@ description:
   - Something that cannot be known is null; it is never 0 and never a guess.
   - Every command has a time limit and runs only where it exists.
 author:
-  - the opensora-site authors
+  - The opensora-site authors (!UNKNOWN)
 options:
   probe_root:
     description:

@@ -77,9 +77,11 @@ attributes:
     description: Says what is missing or damaged and whether there is room; asks no server.
   diff_mode:
     support: full
+    description: Shows which files of the manifest change their state, by path.
   idempotent:
     support: full
-author: The opensora-site authors
+    description: A file that is what the manifest says is neither fetched nor written.
+author: The opensora-site authors (!UNKNOWN)
 """
 
 EXAMPLES = r"""

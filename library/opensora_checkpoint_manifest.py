@@ -41,12 +41,14 @@ options:
 attributes:
   check_mode:
     support: full
+    description: Reads as in a real run.
   diff_mode:
     support: none
+    description: Changes nothing that could be compared.
   idempotent:
     support: full
     description: Never changes anything.
-author: The opensora-site authors
+author: The opensora-site authors (!UNKNOWN)
 """
 
 EXAMPLES = r"""

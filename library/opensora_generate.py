@@ -18,13 +18,15 @@ description:
     application left out without a word, or that can't be decoded to its end.
   - One call at a time works with a service; another one waits, and then takes what the first one has made.
 author:
-  - the opensora-site authors
+  - The opensora-site authors (!UNKNOWN)
 requirements:
   - docker >= 7.1 (Python)
 attributes:
   check_mode:
     support: partial
     description: Says which videos would be made, and makes none.
+    details:
+      - Whether the application would render them can't be predicted.
   diff_mode:
     support: none
     description: There is nothing to compare.

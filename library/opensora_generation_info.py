@@ -12,7 +12,7 @@ description:
   - Reads what the service of a host makes videos with, and which of the wanted videos lie whole in its samples folder.
   - Finds problems instead of failing, so that the videos can be made on other hosts. Changes nothing.
 author:
-  - the opensora-site authors
+  - The opensora-site authors (!UNKNOWN)
 requirements:
   - docker >= 7.1 (Python)
 attributes:

@@ -154,7 +154,7 @@ attributes:
   idempotent:
     support: full
     description: Nothing is done while the build key stays the same.
-author: The opensora-site authors
+author: The opensora-site authors (!UNKNOWN)
 """
 
 EXAMPLES = r"""

@@ -46,12 +46,14 @@ options:
 attributes:
   check_mode:
     support: none
+    description: What it would save may not be there yet.
   diff_mode:
     support: none
+    description: Changes nothing that could be compared.
   idempotent:
     support: full
     description: Never changes a host.
-author: The opensora-site authors
+author: The opensora-site authors (!UNKNOWN)
 """
 
 EXAMPLES = r"""

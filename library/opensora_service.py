@@ -19,7 +19,7 @@ description:
     processes that compute on the GPUs and programs that listen on the ports.
   - One run at a time changes the services of a host; another one waits.
 author:
-  - the opensora-site authors
+  - The opensora-site authors (!UNKNOWN)
 requirements:
   - docker >= 7.1 (Python)
   - docker compose >= 2.20 (for O(state=present))

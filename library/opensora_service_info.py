@@ -12,7 +12,7 @@ description:
   - Reads the live state of one compose service and proves inside its container that it sees exactly the wanted GPUs.
   - Finds problems instead of failing, so that those of all hosts can be shown together. Changes nothing.
 author:
-  - the opensora-site authors
+  - The opensora-site authors (!UNKNOWN)
 requirements:
   - docker >= 7.1 (Python)
 attributes:
@@ -107,7 +107,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
     "project_directory": {"type": "path", "required": True},
     "gpus": {"type": "list", "elements": "str"},
     "image": {"type": "str", "default": ""},
-    "build_key": {"type": "str", "default": ""},
+    "build_key": {"type": "str", "default": "", "no_log": False},
     "user": {"type": "str", "default": ""},
     "proof_command": {"type": "list", "elements": "str", "default": []},
     "docker_host": {"type": "str", "default": "unix:///var/run/docker.sock"},

@@ -22,7 +22,7 @@ options:
     suboptions:
       name: {description: Name in the result., type: str, required: true}
       repository: {description: Address of the repository., type: str, required: true}
-      reference: {description: Branch, tag or full commit id., type: str, required: true}
+      reference: {description: "Branch, tag or full commit id.", type: str, required: true}
       variable: {description: Variable that holds the address. For messages., type: str, required: true}
       reference_variable: {description: Variable that holds the reference. For messages., type: str, required: true}
   images:
@@ -87,7 +87,7 @@ attributes:
   check_mode: {support: full, description: It never changes anything.}
   diff_mode: {support: none, description: There is nothing to compare.}
   idempotent: {support: full, description: It never changes anything.}
-author: The opensora-site authors
+author: The opensora-site authors (!UNKNOWN)
 """
 
 EXAMPLES = r"""

@@ -14,7 +14,7 @@ description:
   - Changes nothing, needs no Docker SDK, and answers on every host, also on one without driver, engine or service.
   - Something that cannot be known is null with a reason; it is never 0 and never a guess.
 author:
-  - the opensora-site authors
+  - The opensora-site authors (!UNKNOWN)
 attributes:
   check_mode:
     support: full

@@ -68,7 +68,7 @@ attributes:
     description: Nothing changes.
     support: full
 author:
-  - the opensora-site authors
+  - The opensora-site authors (!UNKNOWN)
 """
 
 EXAMPLES = r"""

@@ -13,7 +13,7 @@ description:
   - Never removes a lock and never stops a process. Where the wait was too short, it names the process.
   - Then, where asked for, runs C(dpkg --configure -a) for packages that an interruption left half configured.
 author:
-  - the opensora-site authors
+  - The opensora-site authors (!UNKNOWN)
 options:
   wait_timeout:
     description: Seconds to wait for cloud-init.

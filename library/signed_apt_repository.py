@@ -101,7 +101,7 @@ attributes:
     description: A second run changes nothing and needs no network.
     support: full
 author:
-  - the opensora-site authors
+  - The opensora-site authors (!UNKNOWN)
 """
 
 EXAMPLES = r"""

@@ -78,7 +78,7 @@ attributes:
     description: A second run changes nothing.
     support: full
 author:
-  - the opensora-site authors
+  - The opensora-site authors (!UNKNOWN)
 """
 
 EXAMPLES = r"""

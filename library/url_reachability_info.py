@@ -63,7 +63,7 @@ attributes:
     description: Nothing changes.
     support: full
 author:
-  - the opensora-site authors
+  - The opensora-site authors (!UNKNOWN)
 """
 
 EXAMPLES = r"""

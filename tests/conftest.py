@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "library"), str(ROOT / "plugins"), str(ROOT)]
 ansible.module_utils.__path__.append(str(ROOT / "module_utils"))
+SLOW_FOLDERS = ("documentation", "playbooks", "roles")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that run whole playbooks, so that no worker is alone with one of them at the end."""
+    items.sort(key=lambda item: item.path.parent.name not in SLOW_FOLDERS)
 
 
 @pytest.fixture(autouse=True)

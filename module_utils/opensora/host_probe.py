@@ -124,10 +124,6 @@ class HostProbe:
             current = current.parent
         return str(current)
 
-    def run_all(self, commands: Mapping[str, Sequence[str]]) -> dict[str, CommandResult]:
-        """Run commands at the same time and return their results under the same names."""
-        return self.run_while(commands, lambda: None)[0]
-
     def run_while(
         self, commands: Mapping[str, Sequence[str]], work: Callable[[], Result]
     ) -> tuple[dict[str, CommandResult], Result]:

@@ -24,9 +24,6 @@ if _MODULE_UTILS not in ansible.module_utils.__path__:
 
 from ansible.module_utils.opensora.gpu_selection import (  # noqa: E402
     NO_GPU,
-    GpuSelectionError,
-    select,
-    selectable,
 )
 from ansible.module_utils.opensora.host_table import host_row, render_table, short_digest  # noqa: E402
 from ansible.module_utils.opensora.plain_data import plain  # noqa: E402
@@ -38,24 +35,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 HEADER = "# Written by opensora-site: change the variables of the role opensora_service, not this file.\n"
-
-
-def opensora_gpus(gpus: Sequence[Mapping[str, Any]], expression: str) -> list[str]:
-    """Return the UUIDs that a JMESPath expression selects.
-
-    Args:
-        gpus: ``gpu_host.gpus``.
-        expression: JMESPath.
-
-    Raises:
-        AnsibleFilterError: It selects no GPU; the message shows what there was to select from.
-    """
-    found = plain(gpus)
-    try:
-        return [gpu.uuid for gpu in select(plain(expression), found, jmespath.search)]
-    except GpuSelectionError as error:
-        listing = "\n".join(f"  {line}" for line in selectable(found))
-        raise AnsibleFilterError(f"GPU selection {error}\nto select from:\n{listing}") from error
 
 
 def opensora_service_plan(
@@ -213,7 +192,6 @@ class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters."""
         return {
-            "opensora_gpus": opensora_gpus,
             "opensora_service_plan": opensora_service_plan,
             "opensora_service_results": opensora_service_results,
             "opensora_service_named": opensora_service_named,

@@ -25,8 +25,6 @@ def dockerfile(request: pytest.FixtureRequest, render_dockerfile: Callable[..., 
 
 # --- packages that need torch to be built
 
-BUILDING = "Getting requirements to build wheel: error"
-
 
 @pytest.mark.parametrize(
     ("lines", "code"),

@@ -160,5 +160,5 @@ def test_a_file_that_names_a_process(run_module: Callable[..., dict[str, Any]], 
 
 
 def test_command_of_this_process() -> None:
-    assert "pytest" in package_manager_ready.command_of(os.getpid())
+    assert package_manager_ready.command_of(os.getpid()) == " ".join(sys.orig_argv)
     assert package_manager_ready.command_of(2**22 + 1) == "unknown command"

@@ -82,10 +82,10 @@ def test_time_limit_holds_for_grandchildren(probe: HostProbe, tmp_path: Path) ->
 def test_commands_run_at_the_same_time(probe: HostProbe, tmp_path: Path) -> None:
     write(tmp_path / "usr/bin/tool", "#!/bin/sh\nsleep 0.4\necho $1\n", 0o755)
     start = time.monotonic()
-    results = probe.run_all({name: ("tool", name) for name in ("a", "b", "c")})
+    results, _ = probe.run_while({name: ("tool", name) for name in ("a", "b", "c")}, lambda: None)
     assert time.monotonic() - start < 1.1
     assert {name: result.stdout for name, result in results.items()} == {"a": "a\n", "b": "b\n", "c": "c\n"}
-    assert probe.run_all({}) == {}
+    assert probe.run_while({}, lambda: 1) == ({}, 1)
 
 
 def test_work_is_done_while_commands_run(probe: HostProbe, tmp_path: Path) -> None:

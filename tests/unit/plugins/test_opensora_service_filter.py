@@ -26,13 +26,6 @@ def settings(root):
     return {**plain, "image": "sha256:" + "a" * 64}
 
 
-def test_gpus():
-    assert opensora_service.opensora_gpus([GPU], "[*]") == [UUID]
-    with pytest.raises(AnsibleFilterError, match="to select from") as caught:
-        opensora_service.opensora_gpus([GPU], "[9]")
-    assert UUID in str(caught.value)
-
-
 def test_plan_is_yaml_that_says_who_wrote_it(settings):
     plan = opensora_service.opensora_service_plan(settings, HOST, {}, is_final=True, needs_image=True)
     assert plan["errors"] == ""
