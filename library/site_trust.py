@@ -159,7 +159,10 @@ class SiteTrust:
     def wanted_proxy(self) -> dict[Path, str | None]:
         """Return the package manager's proxy configuration."""
         names = ("http_proxy", "https_proxy", "no_proxy")
-        text = proxy_configuration(*(self.module.params[name] for name in names))
+        try:
+            text = proxy_configuration(*(self.module.params[name] for name in names))
+        except ValueError as error:
+            self.module.fail_json(msg=str(error), problems=[])
         return {self.packages / PROXY_FILE: text or None}
 
     def apply(self, wanted: dict[Path, str | None], *, keep_original: bool = False) -> list[dict[str, str]]:

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,7 @@ from ansible.module_utils.opensora.compose_model import (
 )
 from ansible.module_utils.opensora.environment_profiles import PROFILES, render
 from ansible.module_utils.opensora.gpu_selection import NO_GPU, GpuSelectionError, SelectedGpu, select, selectable
+from ansible.module_utils.opensora.image_reference import is_image_by_digest
 from ansible.module_utils.opensora.problems import Problem, invalid_value
 from ansible.module_utils.opensora.service_settings import (
     HealthTimes,
@@ -32,6 +32,7 @@ from ansible.module_utils.opensora.service_settings import (
     read_temporary_size,
     read_ulimits,
 )
+from ansible.module_utils.opensora.value_syntax import path_problems
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -119,7 +120,7 @@ def make_plan(
         )
     problems += _check_directories(settings) + _check_commands(settings)
     image = str(settings["image"] or "")
-    if (image or needs_image) and not re.search(r"sha256:[0-9a-f]{64}$", image):
+    if (image or needs_image) and not is_image_by_digest(image):
         problems.append(
             invalid_value(
                 f"{_PREFIX}image", settings["image"], "an image by digest, NAME@sha256:... or sha256:... (its ID)"
@@ -225,7 +226,7 @@ def _check_directories(settings: Mapping[str, Any]) -> list[Problem]:
         invalid_value(f"{_PREFIX}{name}", settings[name], "an absolute path without '..'")
         for name in names
         if not (name in ("source_directory", "cache_directory") and not settings[name])
-        and (not str(settings[name]).startswith("/") or ".." in str(settings[name]).split("/") or settings[name] == "/")
+        and path_problems(name, settings[name])
     ]
     if str(settings["checkpoints_directory"]).rstrip("/") == str(settings["samples_directory"]).rstrip("/"):
         problems.append(

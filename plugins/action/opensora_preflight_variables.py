@@ -19,7 +19,7 @@ if _MODULE_UTILS not in ansible.module_utils.__path__:
     ansible.module_utils.__path__.append(_MODULE_UTILS)
 
 from ansible.module_utils.opensora.problems import Problem  # noqa: E402  the path has to be known first
-from ansible.module_utils.opensora.variables import allowed_by, unknown_variables  # noqa: E402  the path has to be known first
+from ansible.module_utils.opensora.variables import allowed_by, text_problems, unknown_variables  # noqa: E402  the path has to be known first
 
 # Facts and arguments that roles hand to each other; they carry a role's prefix and are nobody's to set.
 HANDED_OVER = frozenset(
@@ -56,10 +56,13 @@ class ActionModule(ActionBase):
                     found += self._check(name, option, variables[name], templar)
             if found:
                 problems[role] = found
+        found = [problem for of_role in problems.values() for problem in of_role]
+        # Other roles and the questions to servers are given such an address too, and would show it.
+        is_quiet = any(problem.code == "variable.login_in_address" for problem in found)
         return {
             "changed": False,
-            "problems": [problem.as_dict() for of_role in problems.values() for problem in of_role],
-            "roles_with_problems": list(problems),
+            "problems": [problem.as_dict() for problem in found],
+            "roles_with_problems": list(specs) if is_quiet else list(problems),
         }
 
     def _role_folder(self, role: str) -> Path:
@@ -79,8 +82,8 @@ class ActionModule(ActionBase):
         else:
             shown = value
             reasons = ArgumentSpecValidator({name: option}).validate({name: value}).error_messages
-        if not reasons:
-            return []
+            if not reasons:
+                return text_problems(name, value, is_secret=bool(option.get("no_log")))
         is_text = f"is {shown!r}" if not option.get("no_log") else "has a value that is not shown"
         return [
             Problem(

@@ -19,6 +19,7 @@ from ansible.module_utils.opensora.plain_data import plain  # noqa: E402  the pa
 from ansible.module_utils.opensora.site_trust import (  # noqa: E402
     SUPPORTED_FAMILIES,
     certificate_problems,
+    no_proxy_problems,
     required_urls,
     unsupported_family,
     url_problems,
@@ -46,6 +47,7 @@ def site_trust_plan(host: dict[str, Any], settings: dict[str, Any]) -> dict[str,
             )
         }
     )
+    problems += no_proxy_problems(str(settings["no_proxy"]))
     needed = any(settings[name] for name in settings if name != "python_index_url")
     if needed and host["os"].get("family") not in SUPPORTED_FAMILIES:
         problems.append(unsupported_family(host["os"]))
