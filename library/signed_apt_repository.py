@@ -150,6 +150,7 @@ from ansible.module_utils.opensora.apt_repository import (
 )
 from ansible.module_utils.opensora.apt_sources import AptSource, disable_entries, parse_sources
 from ansible.module_utils.opensora.file_backup import backup_of, keep_former
+from ansible.module_utils.opensora.file_modes import fix_umask
 from ansible.module_utils.opensora.openpgp import (
     OpenPgpError,
     PublicKey,
@@ -360,6 +361,7 @@ class SignedRepository:
 
 def main() -> None:
     """Run the module."""
+    fix_umask()
     texts: dict[str, Any] = {"type": "list", "elements": "str", "default": []}
     module = AnsibleModule(
         argument_spec={

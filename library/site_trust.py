@@ -111,6 +111,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.opensora.apt_repository import rewrite_uris
+from ansible.module_utils.opensora.file_modes import fix_umask
 from ansible.module_utils.opensora.problems import describe
 from ansible.module_utils.opensora.site_trust import (
     FILE_PREFIX,
@@ -226,6 +227,7 @@ class SiteTrust:
 
 def main() -> None:
     """Run the module."""
+    fix_umask()
     text: dict[str, Any] = {"type": "str", "default": ""}
     module = AnsibleModule(
         argument_spec={

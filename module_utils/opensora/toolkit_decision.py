@@ -285,10 +285,13 @@ def decide_toolkit(host: Mapping[str, Any], settings: Mapping[str, Any]) -> Tool
     if not host.get("pci_gpu_count") and not host["gpus"]:
         plan.action, plan.reason = "skip", "the host has no NVIDIA GPU"
         return plan
-    problems = _setting_problems(settings)
-    if problems:
-        pass  # nothing can be decided by settings that are wrong
-    elif settings["source"] == "vendor":
+    wrong = _setting_problems(settings)
+    if wrong:
+        plan.action, plan.reason = "blocked", wrong[0].message
+        plan.problems = [problem.as_dict() for problem in wrong]
+        return plan
+    problems = []
+    if settings["source"] == "vendor":
         problems += _decide_packages(plan, host, settings)
     elif not host["toolkit"].get("version"):
         problems.append(

@@ -26,7 +26,7 @@ _ADDRESS = re.compile(
     r"https?://(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)(?::[0-9]{1,5})?"
     r"(?:[/?#][A-Za-z0-9._~%+,=&@:/?#-]*)?"
 )
-_LOGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/\s]*@")
+_LOGIN = re.compile(r"://[^/\s@]*@")
 # Of a registry or a proxy without its scheme; an image by its digest is none.
 _LOGIN_WITHOUT_SCHEME = re.compile(r"[^/\s:@]+:[^/\s@]+@(?!sha256:)")
 _PLAIN_PATH = re.compile(r"/[A-Za-z0-9._+@/-]*")
