@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +42,7 @@ def _load(path: Path) -> dict[str, Any]:
     return dict(_trusted(yaml.safe_load(path.read_text()) or {})) if path.is_file() else {}
 
 
+@functools.cache
 def read_host(name: str) -> dict[str, Any]:
     """Return the fact gpu_host of a recorded host."""
     folder = str(ROOT / "tests/fixtures/hosts" / name)

@@ -507,7 +507,7 @@ def texts(value: Any) -> list[str]:
 def replaced(value: Any, old: str) -> Any:
     """Return data with a text in all its texts replaced by the harmless one, also where compose wants its $ doubled."""
     if isinstance(value, str):
-        return value.replace(old, HARMLESS).replace(old.replace("$", "$$"), HARMLESS)
+        return value.replace(old.replace("$", "$$"), HARMLESS).replace(old, HARMLESS)
     if isinstance(value, dict):
         return {replaced(key, old): replaced(item, old) for key, item in value.items()}
     return [replaced(item, old) for item in value] if isinstance(value, (list, tuple)) else value

@@ -138,5 +138,23 @@ def test_the_image_installs_by_hash(project: Project, wish: dict[str, Any]) -> N
     assert all(re.search(r"==", " ".join(words)) for words in by_version)
 
 
+@pytest.mark.parametrize(
+    ("wish", "line"),
+    [
+        ({"opensora_image_flash_attention": "source"}, "flash-attn==2.7.4.post1 --hash=sha256:"),
+        (
+            {
+                "opensora_image_flash_attention": "wheel",
+                "opensora_image_flash_attention_wheel_url": "https://x.test/flash_attn-2-py3-none-any.whl",
+            },
+            "flash-attn @ https://x.test/flash_attn-2-py3-none-any.whl --hash=sha256:",
+        ),
+    ],
+)
+def test_flash_attention_is_locked_in_a_line_of_its_own(project: Project, wish: dict[str, Any], line: str) -> None:
+    text = project.render("opensora_image", "{{ __opensora_image_rendered }}", **wish)["flash-attention.txt"]
+    assert re.fullmatch(rf"{re.escape(line)}[0-9a-f]{{64}}\n", text)
+
+
 def is_offline(words: list[str]) -> bool:
     return "--no-deps" in words and "--no-build-isolation" in words and not any("index" in word for word in words)
