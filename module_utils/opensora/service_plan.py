@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +43,12 @@ HEALTH_PROGRAM = "/opt/opensora-site/healthcheck.py"
 _PREFIX = "opensora_service_"
 # Where the checks run closely together while the model loads, so that a deployment ends soon after it is ready.
 _START_INTERVAL_SECONDS = 2
+# A container that can write into one of these can become the host; the engine's socket lies in /run.
+_OF_SYSTEM = (
+    *("/bin", "/boot", "/dev", "/etc", "/lib", "/lib64", "/proc", "/run", "/sbin", "/sys", "/usr"),
+    *("/var/run", "/var/lib/containerd", "/var/lib/docker", "/var/lib/dpkg", "/var/lib/systemd"),
+)
+_HOLDS_SYSTEM = ("/", "/var", "/var/lib", "/root", "/home", "/opt", "/srv", "/mnt")
 # Stands for the image in what is only predicted.
 _IMAGE_TO_COME = f"sha256:{'0' * 64}"
 
@@ -228,6 +235,11 @@ def _check_directories(settings: Mapping[str, Any]) -> list[Problem]:
         if not (name in ("source_directory", "cache_directory") and not settings[name])
         and path_problems(name, settings[name])
     ]
+    problems += [
+        invalid_value(f"{_PREFIX}{name}", settings[name], "a folder that is neither the system's nor the engine's")
+        for name in names
+        if name != "directory" and _is_of_system(str(settings[name]))
+    ]
     if str(settings["checkpoints_directory"]).rstrip("/") == str(settings["samples_directory"]).rstrip("/"):
         problems.append(
             invalid_value(
@@ -237,6 +249,14 @@ def _check_directories(settings: Mapping[str, Any]) -> list[Problem]:
             )
         )
     return problems
+
+
+def _is_of_system(path: str) -> bool:
+    """Return whether a folder is one that no container may be given: it holds the engine's socket, or the system."""
+    if not path or path_problems("", path):
+        return False  # refused as no path at all
+    place = "/" + posixpath.normpath(path).lstrip("/")
+    return place in _HOLDS_SYSTEM or any(f"{place}/".startswith(f"{folder}/") for folder in _OF_SYSTEM)
 
 
 def _check_commands(settings: Mapping[str, Any]) -> list[Problem]:

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Compare owner, group and mode of what a run made on a host with a table; print what differs, one a line.
 
-Argument: a file that was written before the run. Reads the table from standard input: lines of a regular expression of the
-whole path, owner, group and mode. The first line that fits counts; "*" fits every owner. Files of packages are left out.
+Argument: a file that was written before the run. Reads the table from standard input: lines of a regular expression of
+the whole path, owner, group and a regular expression of the mode. The first line that fits the path counts. Files of
+packages are left out.
 """
 
 import os
@@ -12,24 +13,34 @@ import subprocess
 import sys
 from pathlib import Path
 
-FOLDERS = "/etc /opt /srv /usr/local /var/lib/opensora-site /var/log/opensora-site /run/cdi /run/opensora-image /root".split()
+FOLDERS = [
+    "/etc",
+    "/opt",
+    "/srv",
+    "/usr/local",
+    "/var/lib/opensora-site",
+    "/var/log/opensora-site",
+    "/run/cdi",
+    "/run/opensora-image",
+    "/root",
+]
 # What the system's own tools wrote, and what does not belong to the project.
 OTHERS = re.compile(
-    r"/etc/(ld\.so\.cache|g?shadow-?|group-?|gshadow-?|passwd-?|subuid|subgid|ssl/certs(/.*)?|alternatives(/.*)?|rc.\.d(/.*)?|init\.d(/.*)?)|"
-    r"/etc|/opt|/srv|/usr/local(/(share|bin|sbin|lib).*)?|/root(/\.(ssh|profile|bashrc|bash_history))?(/known_hosts|/authorized_keys)?|"
-    r"/root/(fingerprint|listening)-.*|/root/security(/.*)?"
+    r"/etc/(ld\.so\.cache|(g?shadow|group|passwd|subuid|subgid)-?|(ssl/certs|alternatives|rc.\.d|init\.d|cni)(/.*)?)"
+    r"|/etc/systemd/system/(multi-user|sockets)\.target\.wants"
+    r"|/etc(/hosts|/hostname|/resolv\.conf)?|/opt|/srv|/usr/local(/(share(/ca-certificates|/man)?|bin|sbin|lib.*))?"
+    r"|/root(/\.ssh(/.*)?|/\.(profile|bashrc|bash_history)|/(fingerprint|listening)-.*|/security(/.*)?)?"
 )
 
 
 def made_since(stamp: float) -> list[Path]:
-    found = []
+    found = set()
     for folder in FOLDERS:
         for place, folders, files in os.walk(folder):
             for path in (Path(place), *(Path(place, name) for name in [*files, *folders])):
-                status = path.lstat()
-                if status.st_ctime > stamp and path not in found[-2000:]:
-                    found.append(path)
-    return sorted(set(found))
+                if path.lstat().st_ctime > stamp:
+                    found.add(path)
+    return sorted(found)
 
 
 def of_packages(paths: list[Path]) -> set[str]:
@@ -52,7 +63,7 @@ def main() -> None:
             print(f"{path} {' '.join(found)} stands in no line of the table")
             continue
         used.add(entry[0])
-        if any(wanted not in ("*", is_) for wanted, is_ in zip(entry[1:], found)):
+        if found[:2] != entry[1:3] or not re.fullmatch(entry[3], found[2]):
             print(f"{path} {' '.join(found)}, wanted is {' '.join(entry[1:])}")
     for entry in table:
         if entry[0] not in used:
