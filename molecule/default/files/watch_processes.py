@@ -13,8 +13,10 @@ folder, word = Path(sys.argv[1]), Path(sys.argv[2]).read_bytes().strip()
 own = str(os.getpid())
 seen: set[tuple[str, str]] = set()
 looks = 0
+end = time.monotonic() + 1800
 with (folder / "processes").open("w", encoding="utf-8") as notes:
-    while not (folder / "stop").exists():
+    # Whoever started it may have failed: it ends with its folder, or after a time.
+    while not (folder / "stop").exists() and Path(__file__).exists() and time.monotonic() < end:
         looks += 1
         for process in os.listdir("/proc"):  # noqa: PTH208 (many times a second)
             if not process.isdigit() or process == own:
@@ -32,4 +34,5 @@ with (folder / "processes").open("w", encoding="utf-8") as notes:
                     notes.write(f"{kind} {process}: {shown!r}\n")
                     notes.flush()
         time.sleep(0.02)
-(folder / "looks").write_text(str(looks), encoding="utf-8")
+if (folder / "stop").exists():
+    (folder / "looks").write_text(str(looks), encoding="utf-8")

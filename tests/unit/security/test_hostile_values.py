@@ -181,6 +181,7 @@ REACHES: dict[str, tuple[str, ...]] = {
 }
 # What has to be set besides so that a variable is used at all.
 TOGETHER: dict[str, dict[str, Any]] = {
+    "site_trust_no_proxy": {"site_trust_http_proxy": "http://proxy.test:3128"},
     "nvidia_driver_": {"nvidia_driver_source": "vendor"},
     "opensora_checkpoint_": {"opensora_checkpoint_source": "hub", "opensora_checkpoint_manifest": "MANIFEST"},
     "opensora_checkpoint_mirror_url": {"opensora_checkpoint_source": "mirror"},
