@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from ansible.module_utils.opensora.checkpoint_manifest import read_manifest
 from ansible.module_utils.opensora.problems import Problem, invalid_value
-from ansible.module_utils.opensora.value_syntax import address_problems, path_problems
+from ansible.module_utils.opensora.value_syntax import address_problems, path_problems, proxy_problems
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 # A server that answers in one of these ways is there; what it says of a file is seen when the file is fetched.
@@ -42,6 +42,7 @@ def setting_problems(settings: Mapping[str, Any], manifest: object) -> list[Prob
     # Ansible hands the path of the interpreter in the library's folder to a shell.
     for name, path in (settings.get("folders") or {}).items():
         problems += path_problems(name, path, plain=name == "opensora_checkpoint_library_directory")
+    problems += proxy_problems(settings.get("proxies") or {})
     if settings.get("index_url"):
         problems += address_problems("opensora_checkpoint_library_index_url", settings["index_url"])
     if source in ("mirror", "hub"):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ansible.module_utils.opensora.apt_repository import normalize_uri, version_matches
 from ansible.module_utils.opensora.daemon_config import merge
 from ansible.module_utils.opensora.problems import Problem, invalid_value
-from ansible.module_utils.opensora.value_syntax import PACKAGE_VERSION, address_problems, path_problems
+from ansible.module_utils.opensora.value_syntax import PACKAGE_VERSION, address_problems, path_problems, proxy_problems
 from ansible.module_utils.opensora.version_number import version_key
 
 if TYPE_CHECKING:
@@ -289,7 +289,7 @@ def _setting_problems(settings: Mapping[str, Any]) -> list[Problem]:
 
 
 def _address_problems(settings: Mapping[str, Any]) -> list[Problem]:
-    problems = []
+    problems = proxy_problems(settings)
     if settings["source"] == "vendor":
         for name in ("repository_url", "repository_key_url"):
             problems += address_problems(f"docker_engine_{name}", settings[name])

@@ -26,6 +26,7 @@ from ansible.module_utils.opensora.value_syntax import (
     holds_login,
     login_problem,
     path_problems,
+    proxy_problems,
     shortened,
 )
 
@@ -75,6 +76,7 @@ def setting_problems(settings: Mapping[str, Any]) -> list[Problem]:
         *_list_problems(settings),
         *_lock_problems(settings),
         *_argument_problems(settings),
+        *proxy_problems(settings.get("__opensora_image_proxies") or {}),
         *(problem for name in _FOLDERS for problem in path_problems(name, settings[name])),
         *cache_setting_problems("opensora_image_cache_from", "from", settings["opensora_image_cache_from"]),
         *cache_setting_problems("opensora_image_cache_to", "to", settings["opensora_image_cache_to"]),

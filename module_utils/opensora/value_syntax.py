@@ -74,6 +74,21 @@ def address_problems(
     return []
 
 
+def proxy_problems(proxies: Mapping[str, Any]) -> list[Problem]:
+    """Return what is wrong with the site's proxies, for a role that is given them.
+
+    Args:
+        proxies: ``http_proxy`` and ``https_proxy``, which may be absent or empty; others are not looked at.
+    """
+    allowed = "an address with http:// or https://, or empty"
+    return [
+        problem
+        for name in ("http_proxy", "https_proxy")
+        if proxies.get(name)
+        for problem in address_problems(f"site_trust_{name}", proxies[name], allowed)
+    ]
+
+
 def login_problem(variable: str) -> Problem:
     """Return the problem of an address with a login in it, without the address.
 

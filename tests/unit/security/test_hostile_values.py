@@ -613,3 +613,17 @@ def test_a_template_in_a_value_that_is_none_of_the_project_stays_text(
         project.text = BLANK
         assert project.render(role, f"{{{{ {name} }}}}", **{name: HOSTILE["template"]}) == HOSTILE["template"]
     assert not (tmp_path / "canary").exists()
+
+
+LOGIN = "http://somebody:hidden-word@proxy.test:3128"
+
+
+@pytest.mark.parametrize("role", ["docker_engine", "opensora_checkpoint", "opensora_image", "site_trust"])
+@pytest.mark.parametrize("name", ["site_trust_http_proxy", "site_trust_https_proxy"])
+def test_a_role_without_the_preflight_takes_no_proxy_with_a_login(
+    role: str, name: str, project: Project, manifest: str
+) -> None:
+    project.text = LOGIN
+    problems = judge(project, role, {**together("opensora_checkpoint_", manifest), name: BLANK})
+    assert [problem["code"] for problem in problems if name in problem["message"]] == ["variable.login_in_address"]
+    assert "hidden-word" not in str(problems)
