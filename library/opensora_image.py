@@ -267,6 +267,7 @@ from ansible.module_utils.opensora.buildx_command import (
 from ansible.module_utils.opensora.buildx_progress import BuildProgress
 from ansible.module_utils.opensora.disk_space import disk_problems
 from ansible.module_utils.opensora.engine_api import EngineLostError
+from ansible.module_utils.opensora.file_modes import fix_umask
 from ansible.module_utils.opensora.host_lock import LockedError, Reporter, Turn, exclusive
 from ansible.module_utils.opensora.image_archive import (
     COMPRESSIONS,
@@ -672,6 +673,7 @@ def _end_orderly(*_: object) -> NoReturn:
 
 def main() -> None:
     """Provide the image."""
+    fix_umask()
     module = AnsibleModule(
         argument_spec={
             "name": {"type": "str", "required": True},

@@ -228,6 +228,7 @@ from typing import Any, NoReturn
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.opensora.docker_service_client import DockerServiceClient, ServiceError
 from ansible.module_utils.opensora.engine_api import EngineLostError
+from ansible.module_utils.opensora.file_modes import fix_umask
 from ansible.module_utils.opensora.host_lock import LockedError, Reporter, exclusive
 from ansible.module_utils.opensora.problems import Problem, describe
 from ansible.module_utils.opensora.service_deployment import (
@@ -285,6 +286,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
 
 def main() -> None:
     """Deploy or remove the service."""
+    fix_umask()
     module = AnsibleModule(
         argument_spec=ARGUMENT_SPEC,
         required_if=[("state", "present", ("definition", "image"))],

@@ -17,7 +17,8 @@ from ansible.module_utils.opensora.engine_decision import (
     repository_problems,
     system_problem,
 )
-from ansible.module_utils.opensora.problems import Problem
+from ansible.module_utils.opensora.problems import Problem, invalid_value
+from ansible.module_utils.opensora.value_syntax import PACKAGE_VERSION, address_problems, path_problems
 from ansible.module_utils.opensora.version_number import version_key
 
 if TYPE_CHECKING:
@@ -264,6 +265,22 @@ def _decide_engine(plan: ToolkitPlan, engine: Mapping[str, Any]) -> None:
         )
 
 
+def _setting_problems(settings: Mapping[str, Any]) -> list[Problem]:
+    problems = []
+    if settings["source"] == "vendor":
+        version = str(settings.get("version") or "")
+        if version and not PACKAGE_VERSION.fullmatch(version):
+            allowed = "a package version or its beginning, or empty"
+            problems.append(invalid_value("nvidia_container_toolkit_version", version, allowed))
+        for name in ("repository_url", "repository_key_url"):
+            fields = {"$(ARCH)": "amd64"} if name == "repository_url" else {}
+            problems += address_problems(f"nvidia_container_toolkit_{name}", settings[name], fields=fields)
+    directory = settings.get("cdi_directory")
+    if directory:
+        problems += path_problems("nvidia_container_toolkit_cdi_directory", directory, plain=True, allowed=", or empty")
+    return problems
+
+
 def decide_toolkit(host: Mapping[str, Any], settings: Mapping[str, Any]) -> ToolkitPlan:
     """Decide what has to be done so that containers can be given GPUs.
 
@@ -276,6 +293,11 @@ def decide_toolkit(host: Mapping[str, Any], settings: Mapping[str, Any]) -> Tool
     plan = ToolkitPlan()
     if not host.get("pci_gpu_count") and not host["gpus"]:
         plan.action, plan.reason = "skip", "the host has no NVIDIA GPU"
+        return plan
+    wrong = _setting_problems(settings)
+    if wrong:
+        plan.action, plan.reason = "blocked", wrong[0].message
+        plan.problems = [problem.as_dict() for problem in wrong]
         return plan
     problems = []
     if settings["source"] == "vendor":

@@ -19,7 +19,8 @@ if _MODULE_UTILS not in ansible.module_utils.__path__:
     ansible.module_utils.__path__.append(_MODULE_UTILS)
 
 from ansible.module_utils.opensora.problems import Problem, describe  # noqa: E402  the path has to be known first
-from ansible.module_utils.opensora.variables import allowed_by, unknown_variables  # noqa: E402
+from ansible.module_utils.opensora.value_syntax import LOGIN_IN_ADDRESS  # noqa: E402
+from ansible.module_utils.opensora.variables import allowed_by, text_problems, unknown_variables  # noqa: E402
 
 # Facts and arguments that roles hand to each other; they carry a role's prefix and are nobody's to set.
 HANDED_OVER = frozenset(
@@ -63,6 +64,9 @@ class ActionModule(ActionBase):
 
         problems = {role: self._variable_problems(role, variables, defaults) for role in roles}
         wrong = [role for role in roles if problems[role]]
+        if any(problem.code == LOGIN_IN_ADDRESS for role in wrong for problem in problems[role]):
+            # Other roles and the questions to servers are given such an address too, and would show it.
+            wrong = roles
         if wrong and arguments["refuse"]:
             found = [problem.as_dict() for role in wrong for problem in problems[role]]
             return {"failed": True, "changed": False, "problems": found, "msg": "\n".join(map(describe, found))}
@@ -126,8 +130,8 @@ class ActionModule(ActionBase):
         else:
             shown = value
             reasons = ArgumentSpecValidator({name: option}).validate({name: value}).error_messages
-        if not reasons:
-            return []
+            if not reasons:
+                return text_problems(name, value, is_secret=bool(option.get("no_log")))
         is_text = f"is {shown!r}" if not option.get("no_log") else "has a value that is not shown"
         return [
             Problem(

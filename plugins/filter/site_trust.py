@@ -20,6 +20,7 @@ from ansible.module_utils.opensora.plain_data import plain  # noqa: E402
 from ansible.module_utils.opensora.site_trust import (  # noqa: E402
     STORES,
     certificate_problems,
+    no_proxy_problems,
     required_urls,
     unsupported_family,
     url_problems,
@@ -50,6 +51,7 @@ def site_trust_plan(host: dict[str, Any], settings: dict[str, Any]) -> dict[str,
     )
     clock = clock_problem(host.get("clock_ahead_seconds"))
     problems += [clock] if clock else []
+    problems += no_proxy_problems(str(settings["no_proxy"]))
     asked = any(settings[name] for name in settings if name != "python_index_url")
     if asked and host["os"].get("family") not in STORES:
         problems.append(unsupported_family(host["os"]))
