@@ -63,17 +63,17 @@ def test_certificates(tmp_path: Path, root: Path) -> None:
     ("found", "asked", "different"),
     [
         ("", "", False),
-        ("", "http://name:secret@proxy.test:3128", True),
-        ("http://name:secret@proxy.test:3128", "http://name:secret@proxy.test:3128", False),
-        ("http://name:secret@proxy.test:3128", "http://name:other@proxy.test:3128", True),
-        ("http://name:secret@proxy.test:3128", "", True),
+        ("", "http://proxy.test:3128", True),
+        ("http://proxy.test:3128", "http://proxy.test:3128", False),
+        ("http://proxy.test:3128", "http://other.test:3128", True),
+        ("http://proxy.test:3128", "", True),
     ],
 )
 def test_proxies(tmp_path: Path, found: str, asked: str, different: bool) -> None:
     files = {f"etc/apt/{PROXY_FILE}": proxy_configuration(found, "", "")} if found else {}
     described = host(tmp_path, files)
     assert differs(described, {**NOTHING, "http_proxy": asked}) is different
-    assert "secret" not in str(described)
+    assert "proxy.test" not in str(described)
 
 
 @pytest.mark.parametrize(
