@@ -64,6 +64,7 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.opensora.apt_sources import with_components
+from ansible.module_utils.opensora.file_modes import fix_umask
 
 ARGUMENT_SPEC = {
     "codename": {"type": "str", "required": True},
@@ -88,6 +89,7 @@ def read_changes(directory: Path, codename: str, components: list[str]) -> dict[
 
 def main() -> None:
     """Run the module."""
+    fix_umask()
     module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
     options = module.params
     try:

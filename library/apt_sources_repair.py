@@ -86,6 +86,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.opensora.apt_source_repair import plan_repair
 from ansible.module_utils.opensora.file_backup import backup_of, keep_former
+from ansible.module_utils.opensora.file_modes import fix_umask
 from ansible.module_utils.opensora.problems import describe
 
 ARGUMENT_SPEC: dict[str, Any] = {
@@ -115,6 +116,7 @@ def shown(text: str) -> str:
 
 def main() -> None:
     """Run the module."""
+    fix_umask()
     module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
     options = module.params
     system = {

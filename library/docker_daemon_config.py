@@ -127,6 +127,7 @@ from ansible.module_utils.opensora.daemon_config import (
     merge,
     needed_action,
 )
+from ansible.module_utils.opensora.file_modes import fix_umask
 from ansible.module_utils.opensora.json_document import (
     BYTE_ORDER_MARK,
     DocumentError,
@@ -362,6 +363,7 @@ class DaemonConfig:
 
 def main() -> None:
     """Run the module."""
+    fix_umask()
     module = AnsibleModule(
         argument_spec={
             "config": {"type": "dict", "required": True},

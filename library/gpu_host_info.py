@@ -69,6 +69,11 @@ options:
   sdk_directory:
     description: Virtual environment whose Docker SDK packages are listed.
     type: path
+  control_time:
+    description:
+      - The control node's time in seconds since 1970, with which the host's clock is compared. A host that is only a
+        folder has no clock.
+    type: float
   docker_host:
     description: Address of the engine; the command-line client's own context never decides.
     type: str
@@ -118,6 +123,10 @@ gpu_host:
     boot_id:
       description: Identifier of this boot, which changes with every boot.
       type: str
+      returned: always
+    clock_ahead_seconds:
+      description: Seconds by which the host's clock is ahead of O(control_time), null where unknown.
+      type: int
       returned: always
     uptime_seconds:
       description: Seconds since the host booted.
@@ -232,8 +241,8 @@ gpu_host:
     engine:
       description:
         - Container engine with versions, plugins, runtimes, data root, C(started_at), C(daemon_config) (what the
-          engine's file says, or the C(error) with line and column), C(runtime_binary_missing), C(command_paths) and the
-          SDK's virtual environment.
+          engine's file says and its C(fingerprint), in which each value is a digest, or the C(error) with line and
+          column), C(runtime_binary_missing), C(command_paths) and the SDK's virtual environment.
       type: dict
       returned: always
     session:
@@ -254,6 +263,12 @@ gpu_host:
       returned: always
     cloud_init:
       description: Whether cloud-init is C(installed), and its C(status), how far it is with the first boot.
+      type: dict
+      returned: always
+    site_trust:
+      description:
+        - C(files), the files that the role site_trust owns with the digest of each, and C(can_update), whether the
+          program that updates the system's bundle of certificates is there.
       type: dict
       returned: always
     apt_sources:
@@ -279,6 +294,7 @@ gpu_host:
 """
 
 import sys
+import time
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.opensora.command_runner import command_runner
@@ -309,6 +325,7 @@ ARGUMENT_SPEC = {
     },
     "paths": {"type": "list", "elements": "path", "default": []},
     "sdk_directory": {"type": "path"},
+    "control_time": {"type": "float"},
     "docker_host": {"type": "str", "default": "unix:///var/run/docker.sock"},
 }
 
@@ -326,6 +343,8 @@ def main() -> None:
         sdk_directory=options["sdk_directory"],
     )
     host["python"] = {"executable": sys.executable, "version": sys.version.split()[0]}
+    given = options["control_time"] if root == "/" else None
+    host["clock_ahead_seconds"] = None if given is None else round(time.time() - given)
     module.exit_json(changed=False, gpu_host=host)
 
 

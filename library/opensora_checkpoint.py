@@ -153,6 +153,7 @@ from ansible.module_utils.opensora.checkpoint_mirror import FetchError, MirrorSo
 from ansible.module_utils.opensora.checkpoint_share import ReceivedParts
 from ansible.module_utils.opensora.checkpoint_state import CheckpointFolder
 from ansible.module_utils.opensora.checkpoint_transfer import Fetcher
+from ansible.module_utils.opensora.file_modes import fix_umask
 from ansible.module_utils.opensora.host_lock import LockedError, Reporter, exclusive
 from ansible.module_utils.opensora.image_transfer import size_text
 from ansible.module_utils.opensora.private_folder import secret_words
@@ -368,6 +369,7 @@ def _free_bytes(path: Path) -> int:
 
 def main() -> None:
     """Provide the weights."""
+    fix_umask()
     module = AnsibleModule(
         argument_spec={
             "manifest": {"type": "dict", "required": True},

@@ -100,6 +100,7 @@ from ansible.module_utils.opensora.checkpoint_manifest import (
     read_manifest,
 )
 from ansible.module_utils.opensora.checkpoint_mirror import TokenAccess
+from ansible.module_utils.opensora.file_modes import fix_umask
 from ansible.module_utils.opensora.problems import Problem
 from ansible.module_utils.opensora.web_access import UnreachableError
 
@@ -170,6 +171,7 @@ class Hub:
 
 def main() -> None:
     """Make the manifest, and see that it is one."""
+    fix_umask()
     module = AnsibleModule(
         argument_spec={
             "repository": {"type": "str", "required": True},

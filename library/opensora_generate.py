@@ -133,6 +133,8 @@ from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.opensora.docker_service_client import DockerServiceClient, ServiceError
+from ansible.module_utils.opensora.engine_api import EngineLostError
+from ansible.module_utils.opensora.file_modes import fix_umask
 from ansible.module_utils.opensora.generation import read_execution, read_request, request_identifier
 from ansible.module_utils.opensora.generation_runs import Item
 from ansible.module_utils.opensora.host_lock import LockedError, Reporter, exclusive
@@ -167,6 +169,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
 
 def main() -> None:
     """Render the videos."""
+    fix_umask()
     module = AnsibleModule(argument_spec=ARGUMENT_SPEC, supports_check_mode=True)
     try:
         changed, results = make(module.params, is_check=module.check_mode)
@@ -175,7 +178,7 @@ def main() -> None:
     except LockedError as error:
         advice = "Run again when it has ended."
         fail(module, [Problem("application", "generation.locked", "error", str(error), advice)])
-    except ServiceError as error:
+    except (ServiceError, EngineLostError) as error:
         fail(module, [Problem("engine", "engine.refused", "error", str(error), "Run playbooks/verify.yml.")])
     finally:
         remove_pictures(module.params["pictures_directory"])

@@ -85,6 +85,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.opensora.docker_service_client import DockerServiceClient, ServiceError
+from ansible.module_utils.opensora.engine_api import EngineLostError
 from ansible.module_utils.opensora.generation import read_request, request_identifier
 from ansible.module_utils.opensora.problems import Problem
 from ansible.module_utils.opensora.service_generation import GenerationError, read_begun, read_place, read_records
@@ -130,7 +131,7 @@ def read(parameters: dict[str, Any]) -> tuple[dict[str, Any], list[str], list[Pr
         found = read_records(client, place, [request_identifier(request, place.identity) for request in requests])
     except GenerationError as error:
         return {}, [], [error.problem]
-    except ServiceError as error:
+    except (ServiceError, EngineLostError) as error:
         return {}, [], [Problem("engine", "engine.refused", "error", str(error), "Run playbooks/verify.yml.")]
     return {"image": place.image, "identity": place.identity, "gpus": list(place.gpus)}, sorted(found), []
 

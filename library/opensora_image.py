@@ -266,6 +266,8 @@ from ansible.module_utils.opensora.buildx_command import (
 )
 from ansible.module_utils.opensora.buildx_progress import BuildProgress
 from ansible.module_utils.opensora.disk_space import disk_problems
+from ansible.module_utils.opensora.engine_api import EngineLostError
+from ansible.module_utils.opensora.file_modes import fix_umask
 from ansible.module_utils.opensora.host_lock import LockedError, Reporter, Turn, exclusive
 from ansible.module_utils.opensora.image_archive import (
     COMPRESSIONS,
@@ -344,6 +346,14 @@ class ImageTask:
         self._log: Path | None = None
 
     def run(self) -> NoReturn:
+        """Provide the image, or say that the engine went away meanwhile."""
+        try:
+            self._provide()
+        except EngineLostError as error:
+            advice = "Look at `journalctl -u docker` on the host and run again; finished steps come from the cache."
+            self._fail("engine", "engine.lost", str(error), advice)
+
+    def _provide(self) -> NoReturn:
         """Read, decide, act, and read again."""
         wish, started = self._wish, time.monotonic()
         use_proxies(wish["proxies"])
@@ -495,7 +505,7 @@ class ImageTask:
         cause = classify_failure(lines, progress.exit_code)
         title = step.title if step else ""
         message = failure_message(title, progress.exit_code, cause, lines, str(self._log))
-        short = f"the build failed in '{title}': {cause.title}"
+        short = f"the image build failed{f' in the step {title!r}' if title else ''}: {cause.title}"
         evidence = (cause.evidence,) if cause.evidence else ()
         problem = Problem(cause.layer, f"build.{cause.code}", "error", short, cause.advice, evidence)
         self._module.fail_json(
@@ -637,10 +647,15 @@ class ImageTask:
 
     def _fail_transfer(self, decision: Decision, error: TransferError) -> NoReturn:
         cause = classify_failure(str(error).splitlines())
-        message = f"{decision.action} of {self._name}: {error}"
-        # An archive that is damaged or does not fit is no matter of the network.
-        layer: Layer = "image" if decision.action == "receive" and cause.layer != "disk" else "network"
-        self._fail(layer, f"image.{decision.action}_failed", message, cause.advice)
+        # What is transferred after a build is what was built.
+        action = "push" if decision.action == "build" else decision.action
+        layer: Layer = "network"
+        if cause.layer != "image":
+            layer = cause.layer
+        elif action == "receive" or cause.code == "hash_mismatch":
+            # An archive or a layer that is damaged or does not fit is no matter of the network.
+            layer = "image"
+        self._fail(layer, f"image.{action}_failed", f"{action} of {self._name}: {error}", cause.advice)
 
 
 def _name(image: LocalImage) -> str:
@@ -658,6 +673,7 @@ def _end_orderly(*_: object) -> NoReturn:
 
 def main() -> None:
     """Provide the image."""
+    fix_umask()
     module = AnsibleModule(
         argument_spec={
             "name": {"type": "str", "required": True},

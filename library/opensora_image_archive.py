@@ -89,6 +89,8 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.opensora.build_key import BUILD_KEY_LABEL
+from ansible.module_utils.opensora.engine_api import EngineLostError
+from ansible.module_utils.opensora.file_modes import fix_umask
 from ansible.module_utils.opensora.host_lock import Reporter
 from ansible.module_utils.opensora.image_archive import ImageArchive, compress, room_problem, write_parts
 from ansible.module_utils.opensora.image_decision import LocalImage
@@ -117,6 +119,7 @@ def save(module: AnsibleModule, engine: ImageEngine, image: LocalImage) -> Image
 
 def main() -> None:
     """Find the image, see that there is room, and save it."""
+    fix_umask()
     module = AnsibleModule(
         argument_spec={
             "build_key": {"type": "str", "required": True, "no_log": False},
@@ -153,7 +156,7 @@ def main() -> None:
         if room:
             module.fail_json(msg=f"{room.message}. {room.next_action}", problems=[room.as_dict()])
         archive = save(module, engine, having[0])
-    except (EngineError, TransferError, OSError) as error:
+    except (EngineError, EngineLostError, TransferError, OSError) as error:
         module.fail_json(msg=f"the image could not be saved on {host}: {error}", problems=[])
     module.exit_json(changed=False, archive=archive.as_dict())
 

@@ -227,6 +227,8 @@ from typing import Any, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.opensora.docker_service_client import DockerServiceClient, ServiceError
+from ansible.module_utils.opensora.engine_api import EngineLostError
+from ansible.module_utils.opensora.file_modes import fix_umask
 from ansible.module_utils.opensora.host_lock import LockedError, Reporter, exclusive
 from ansible.module_utils.opensora.problems import Problem, describe
 from ansible.module_utils.opensora.service_deployment import (
@@ -284,6 +286,7 @@ ARGUMENT_SPEC: dict[str, Any] = {
 
 def main() -> None:
     """Deploy or remove the service."""
+    fix_umask()
     module = AnsibleModule(
         argument_spec=ARGUMENT_SPEC,
         required_if=[("state", "present", ("definition", "image"))],
@@ -318,6 +321,9 @@ def main() -> None:
         fail(module, [Problem("compose", "service.locked", "error", str(error), advice)])
     except ReleaseError as error:
         fail(module, [Problem("compose", "service.no_release", "error", str(error), "Name one that is there.")])
+    except EngineLostError as error:
+        advice = "Look at `journalctl -u docker` on the host and run again."
+        fail(module, [Problem("engine", "engine.lost", "error", str(error), advice)], changed=not module.check_mode)
     except ServiceError as error:
         fail(module, [Problem("compose", "service.refused", "error", str(error), "Correct it and run again.")])
     module.exit_json(**result)

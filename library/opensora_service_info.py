@@ -97,6 +97,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.opensora.docker_service_client import DockerServiceClient, ServiceError
+from ansible.module_utils.opensora.engine_api import EngineLostError
 from ansible.module_utils.opensora.problems import Problem
 from ansible.module_utils.opensora.service_deployment import verify
 
@@ -133,7 +134,7 @@ def main() -> None:
             user=parameters["user"],
             proof_command=parameters["proof_command"],
         )
-    except ServiceError as error:
+    except (ServiceError, EngineLostError) as error:
         problems = [Problem("engine", "engine.unreachable", "error", str(error), "Run playbooks/engine.yml.")]
     module.exit_json(changed=False, service=service, problems=[problem.as_dict() for problem in problems])
 

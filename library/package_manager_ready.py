@@ -89,6 +89,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.opensora.file_modes import fix_umask
 from ansible.module_utils.opensora.host_services import is_in_first_boot
 from ansible.module_utils.opensora.packages import unconfigured_packages
 from ansible.module_utils.opensora.problems import Problem, describe
@@ -210,6 +211,7 @@ def configure(module: AnsibleModule, waiter: Waiter) -> None:
 
 def main() -> None:
     """Run the module."""
+    fix_umask()
     module = AnsibleModule(
         argument_spec={
             "wait_timeout": {"type": "int", "default": 900},

@@ -150,6 +150,7 @@ from ansible.module_utils.opensora.apt_repository import (
 )
 from ansible.module_utils.opensora.apt_sources import AptSource, disable_entries, parse_sources
 from ansible.module_utils.opensora.file_backup import backup_of, keep_former
+from ansible.module_utils.opensora.file_modes import fix_umask
 from ansible.module_utils.opensora.openpgp import (
     OpenPgpError,
     PublicKey,
@@ -213,7 +214,21 @@ class SignedRepository:
         except ValueError as error:
             self.module.fail_json(msg=f"key_fingerprint: {error}", **self.result)
         self.find_duplicates()
-        repository = Repository(
+        try:
+            repository = self.wanted_repository()
+            preferences = self.wanted_preferences()
+        except ValueError as error:
+            self.module.fail_json(msg=f"the repository {parameters['name']}: {error}", **self.result)
+        return {
+            self.keyring: self.wanted_keyring(fingerprint),
+            self.source: render_source(repository, COMMENT).encode(),
+            self.preferences: preferences.encode() if preferences else None,
+        }
+
+    def wanted_repository(self) -> Repository:
+        """Return the repository that was asked for."""
+        parameters = self.module.params
+        return Repository(
             uris=tuple(parameters["uris"]),
             suites=tuple(parameters["suites"]),
             components=tuple(parameters["components"]),
@@ -221,14 +236,13 @@ class SignedRepository:
             types=tuple(parameters["types"]),
             signed_by=str(self.keyring),
         )
-        preferences = None
-        if parameters["pinned_version"]:
-            preferences = render_preferences(parameters["pinned_packages"], parameters["pinned_version"], COMMENT)
-        return {
-            self.keyring: self.wanted_keyring(fingerprint),
-            self.source: render_source(repository, COMMENT).encode(),
-            self.preferences: preferences.encode() if preferences else None,
-        }
+
+    def wanted_preferences(self) -> str:
+        """Return the text of the preferences that keep the packages at their version; empty for none."""
+        parameters = self.module.params
+        if not parameters["pinned_version"]:
+            return ""
+        return render_preferences(parameters["pinned_packages"], parameters["pinned_version"], COMMENT)
 
     def find_duplicates(self) -> None:
         """Plan to disable the entries of the repository in other files, or fail when that is not asked for."""
@@ -347,6 +361,7 @@ class SignedRepository:
 
 def main() -> None:
     """Run the module."""
+    fix_umask()
     texts: dict[str, Any] = {"type": "list", "elements": "str", "default": []}
     module = AnsibleModule(
         argument_spec={

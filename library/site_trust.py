@@ -111,16 +111,17 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.opensora.apt_repository import rewrite_uris
+from ansible.module_utils.opensora.file_modes import fix_umask
 from ansible.module_utils.opensora.problems import describe
 from ansible.module_utils.opensora.site_trust import (
     FILE_PREFIX,
+    PROXY_FILE,
+    STORES,
     certificate_files,
     certificate_problems,
     mirror_for,
     proxy_configuration,
 )
-
-PROXY_FILE = "apt.conf.d/90opensora-site-proxy"
 
 
 class SiteTrust:
@@ -159,7 +160,10 @@ class SiteTrust:
     def wanted_proxy(self) -> dict[Path, str | None]:
         """Return the package manager's proxy configuration."""
         names = ("http_proxy", "https_proxy", "no_proxy")
-        text = proxy_configuration(*(self.module.params[name] for name in names))
+        try:
+            text = proxy_configuration(*(self.module.params[name] for name in names))
+        except ValueError as error:
+            self.module.fail_json(msg=str(error), problems=[])
         return {self.packages / PROXY_FILE: text or None}
 
     def apply(self, wanted: dict[Path, str | None], *, keep_original: bool = False) -> list[dict[str, str]]:
@@ -223,6 +227,7 @@ class SiteTrust:
 
 def main() -> None:
     """Run the module."""
+    fix_umask()
     text: dict[str, Any] = {"type": "str", "default": ""}
     module = AnsibleModule(
         argument_spec={
@@ -235,8 +240,8 @@ def main() -> None:
                     "content": {"type": "str", "required": True},
                 },
             },
-            "certificate_directory": {"type": "path", "default": "/usr/local/share/ca-certificates"},
-            "update_command": {"type": "list", "elements": "str", "default": ["update-ca-certificates"]},
+            "certificate_directory": {"type": "path", "default": STORES["debian"]["directory"]},
+            "update_command": {"type": "list", "elements": "str", "default": [STORES["debian"]["command"]]},
             "http_proxy": text,
             "https_proxy": text,
             "no_proxy": text,

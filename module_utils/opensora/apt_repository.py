@@ -41,6 +41,17 @@ class Repository:
     types: tuple[str, ...]
     signed_by: str
 
+    def __post_init__(self) -> None:
+        """Refuse a word that the package manager would read as several, or as another field."""
+        for words in (self.uris, self.suites, self.components, self.architectures, self.types, (self.signed_by,)):
+            for word in words:
+                _require_word(word)
+
+
+def _require_word(text: str) -> None:
+    if not text or not text.isprintable() or re.search(r"\s", text):
+        raise ValueError(f"{text!r} is not one word, as the package manager's files need it")
+
 
 def normalize_uri(uri: str, architecture: str = "") -> str:
     """Return an address in the form in which two spellings of one repository are equal.
@@ -129,7 +140,13 @@ def render_preferences(packages: Iterable[str], version: str, comment: str) -> s
         packages: Names of the packages.
         version: As for ``version_matches``.
         comment: A line put above, without the comment sign.
+
+    Raises:
+        ValueError: A package or the version is not one word.
     """
+    packages = list(packages)
+    for word in (*packages, version):
+        _require_word(word)
     lines = (
         f"# {comment}",
         f"Package: {' '.join(packages)}",

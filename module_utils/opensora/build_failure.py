@@ -77,7 +77,8 @@ _RULES: tuple[tuple[str, str, str, str], ...] = (
         "Take the file from the source it was locked against, or lock again after checking what changed.",
         (
             r"hash mismatch for|do not match the hashes|hash sum mismatch|expected sha256|failed to verify hash"
-            r"|unexpected digest|failed size validation|hashes do not match"
+            r"|unexpected digest|failed size validation|hashes do not match|layer verification failed"
+            r"|unexpected commit digest|invalid tar header|(?:flate|gzip): (?:corrupt input|invalid checksum)"
         ),
     ),
     (

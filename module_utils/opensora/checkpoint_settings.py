@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from ansible.module_utils.opensora.checkpoint_manifest import read_manifest
 from ansible.module_utils.opensora.problems import Problem, invalid_value
+from ansible.module_utils.opensora.value_syntax import address_problems, path_problems, proxy_problems
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 # A server that answers in one of these ways is there; what it says of a file is seen when the file is fetched.
@@ -20,7 +21,8 @@ def setting_problems(settings: Mapping[str, Any], manifest: object) -> list[Prob
     """Return what is wrong with the wish for the weights.
 
     Args:
-        settings: ``source``, ``manifest`` (a path), ``mirror_url``, ``endpoint``, ``token``, ``python_version``.
+        settings: ``source``, ``manifest`` (a path), ``mirror_url``, ``endpoint``, ``token``, and by their full names in
+            ``folders`` the folders that a shell reads or a command is given.
         manifest: What the manifest's file holds; None when there is no manifest.
     """
     source = settings["source"]
@@ -37,6 +39,12 @@ def setting_problems(settings: Mapping[str, Any], manifest: object) -> list[Prob
             )
         ]
     _, problems = read_manifest(manifest, f"opensora_checkpoint_manifest {settings['manifest']}")
+    # Ansible hands the path of the interpreter in the library's folder to a shell.
+    for name, path in (settings.get("folders") or {}).items():
+        problems += path_problems(name, path, plain=name == "opensora_checkpoint_library_directory")
+    problems += proxy_problems(settings.get("proxies") or {})
+    if settings.get("index_url"):
+        problems += address_problems("opensora_checkpoint_library_index_url", settings["index_url"])
     if source in ("mirror", "hub"):
         variable = "opensora_checkpoint_mirror_url" if source == "mirror" else "opensora_checkpoint_endpoint"
         problems += _address_problems(variable, str(address_of(settings)), has_token=bool(settings["token"]))
@@ -75,6 +83,9 @@ def _address_problems(variable: str, address: str, *, has_token: bool) -> list[P
         # The value itself may hold a secret.
         allowed = "an address without a login, '?' and '#'; a token goes into opensora_checkpoint_token"
         return [invalid_value(variable, f"{parts.scheme}://{host}/...", allowed)]
+    wrong = address_problems(variable, address)
+    if wrong:
+        return wrong
     if has_token and parts.scheme == "http" and host not in _LOOPBACK:
         return [
             Problem(

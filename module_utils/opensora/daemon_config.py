@@ -5,10 +5,15 @@
 from __future__ import annotations
 
 import copy
+import hashlib
+import json
 import re
 import shlex
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 # Lists whose order means nothing to the engine, or to which one more entry is always welcome: asked-for entries join
 # those that are there. Every other list (dns, dns-search, default-address-pools, the args of a runtime) is one value.
@@ -135,6 +140,36 @@ def merge(found: dict[str, Any], wanted: dict[str, Any]) -> Merge:
     _merge_into(config, wanted, "", conflicts)
     changed = sorted(key for key in config if key not in found or config[key] != found[key])
     return Merge(config=config, changed_keys=tuple(changed), conflicts=tuple(conflicts))
+
+
+def fingerprint(value: Any) -> Any:
+    """Return a configuration in which each value is replaced by its digest; mappings, lists and names stay.
+
+    It can be kept and compared where the configuration itself must not be: proxies and log drivers carry passwords.
+
+    Args:
+        value: The configuration, or a part of it.
+    """
+    if isinstance(value, dict):
+        return {key: fingerprint(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [fingerprint(entry) for entry in value]
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()
+
+
+def lacks(found: Mapping[str, Any], wanted: dict[str, Any]) -> bool:
+    """Say whether the engine's configuration file lacks keys asked for, or can't be judged by its fingerprint.
+
+    Args:
+        found: ``gpu_host.engine.daemon_config``.
+        wanted: The keys asked for.
+    """
+    if not wanted:
+        return False
+    if found.get("error") or "fingerprint" not in found:
+        return True
+    outcome = merge(found["fingerprint"], fingerprint(wanted))
+    return bool(outcome.changed_keys or outcome.conflicts)
 
 
 def needed_action(changed_keys: tuple[str, ...]) -> str:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.opensora.compose_model import PROFILE_LABEL
+from ansible.module_utils.opensora.engine_api import EngineApi, EngineLostError
 from ansible.module_utils.opensora.host_occupancy import ComputeProcess, listener_in, parse_compute_processes
 from ansible.module_utils.opensora.service_state import (
     PROJECT_LABEL,
@@ -73,9 +74,9 @@ class DockerServiceClient:
         self.directory = directory
         try:
             # No version: the SDK asks the engine, whose range differs from release to release.
-            self.api: Any = docker.DockerClient(base_url=docker_host, timeout=60).api
+            self.api: Any = EngineApi(docker.DockerClient(base_url=docker_host, timeout=60).api)
             self.api.ping()
-        except DockerException as error:
+        except (DockerException, EngineLostError) as error:
             raise ServiceError(
                 f"the engine at {docker_host} doesn't answer ({error}): run playbooks/engine.yml"
             ) from error

@@ -73,6 +73,16 @@ class DriverPlan:
     reboot: bool = False
     summary: str = ""
 
+    @property
+    def needed(self) -> bool:
+        """Say whether the role has anything to do, or to refuse."""
+        return self.action != "none" or self.skip or bool(self.refusal)
+
+    @property
+    def looks(self) -> bool:
+        """Say whether a preflight has to look into the repository, or to leave the host out."""
+        return self.skip or (self.index is not None and not self.refusal)
+
     def as_dict(self) -> dict[str, Any]:
-        """Return the plan as plain data."""
-        return asdict(self)
+        """Return the plan as plain data, with ``needed`` and ``looks``."""
+        return {**asdict(self), "needed": self.needed, "looks": self.looks}

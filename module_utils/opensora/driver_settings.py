@@ -17,6 +17,7 @@ from ansible.module_utils.opensora.driver_branches import (
 )
 from ansible.module_utils.opensora.driver_packages import DISTRIBUTION_SYSTEMS, VENDOR_SYSTEMS, System
 from ansible.module_utils.opensora.problems import Problem, invalid_value
+from ansible.module_utils.opensora.value_syntax import PACKAGE, address_problems
 from ansible.module_utils.opensora.version_number import major_minor
 
 if TYPE_CHECKING:
@@ -55,16 +56,16 @@ def settings_problems(settings: Mapping[str, Any]) -> list[Problem]:
         if not isinstance(settings.get(name, True), bool)
     ]
     version, branch = text_of(settings, "version"), text_of(settings, "branch")
-    if version and not re.fullmatch(r"\d{3}(\.\d+){1,2}", version):
+    if version and not re.fullmatch(r"[0-9]{3}(\.[0-9]+){1,2}", version):
         problems.append(invalid_value("nvidia_driver_version", version, "a full driver version such as 580.159.04"))
-    if branch and not re.fullmatch(r"\d{3}", branch):
+    if branch and not re.fullmatch(r"[0-9]{3}", branch):
         problems.append(invalid_value("nvidia_driver_branch", branch, "a driver branch of three digits such as 580"))
     if not re.fullmatch(r"\d+", text_of(settings, "reboot_at_once") or "0"):
         problems.append(
             invalid_value("nvidia_driver_reboot_at_once", settings["reboot_at_once"], "a number of hosts, 0 for all")
         )
     headers = settings.get("kernel_headers") or []
-    if not isinstance(headers, list) or not all(isinstance(name, str) and name for name in headers):
+    if not isinstance(headers, list) or not all(isinstance(name, str) and PACKAGE.fullmatch(name) for name in headers):
         problems.append(invalid_value("nvidia_driver_kernel_headers", headers, "a list of package names"))
     if settings.get("source") == "vendor":
         problems += _vendor_problems(settings)
@@ -90,10 +91,6 @@ def _vendor_problems(settings: Mapping[str, Any]) -> list[Problem]:
         )
     for name in ("repository_url", "repository_key_url"):
         url = text_of(settings, name)
-        if url and not re.match(r"^https?://[^/\s]+", url):
-            problems.append(
-                invalid_value(f"nvidia_driver_{name}", url, "an address that begins with https:// or http://")
-            )
         unknown = sorted(set(re.findall(r"\{[^}]*\}", url)) - {"{distribution}", "{machine}"})
         if unknown:
             problems.append(
@@ -101,6 +98,10 @@ def _vendor_problems(settings: Mapping[str, Any]) -> list[Problem]:
                     f"nvidia_driver_{name}", url, "an address with no other fields than {distribution} and {machine}"
                 )
             )
+        elif url:
+            fields = {"{distribution}": "debian13", "{machine}": "x86_64"}
+            allowed = "an address that begins with https:// or http://"
+            problems += address_problems(f"nvidia_driver_{name}", url, allowed, fields)
     fingerprint = text_of(settings, "repository_key_fingerprint").replace(" ", "")
     if fingerprint and not re.fullmatch(r"[0-9A-Fa-f]{40}", fingerprint):
         problems.append(

@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from ansible.module_utils.opensora.daemon_config import fingerprint
 from ansible.module_utils.opensora.json_document import DocumentError, decode_text, parse_object
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def read_daemon_config(probe: HostProbe) -> dict[str, Any]:
         "exec_opts": [],
         "default_runtime": None,
         "runtimes": {},
+        "fingerprint": {},
     }
     try:
         config = parse_object(decode_text(content)) if content else {}
@@ -49,6 +51,7 @@ def read_daemon_config(probe: HostProbe) -> dict[str, Any]:
             for name, entry in (runtimes.items() if isinstance(runtimes, dict) else ())
             if isinstance(entry, dict)
         },
+        "fingerprint": fingerprint(config),
     }
 
 

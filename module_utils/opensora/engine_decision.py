@@ -9,8 +9,9 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.opensora.apt_repository import normalize_uri, version_matches
-from ansible.module_utils.opensora.daemon_config import merge
+from ansible.module_utils.opensora.daemon_config import lacks, merge
 from ansible.module_utils.opensora.problems import Problem, invalid_value
+from ansible.module_utils.opensora.value_syntax import PACKAGE_VERSION, address_problems, path_problems, proxy_problems
 from ansible.module_utils.opensora.version_number import version_key
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ class EnginePlan:
         hold: Packages to hold at their version.
         start: True when the engine is installed, or will be, and does not run.
         sdk: True when the virtual environment of the Docker SDK has to be made.
+        config: True when the engine's configuration file lacks keys that the role's variables ask for.
         problems: What stops the run before anything is changed, and warnings.
         findings: What is not yet as wanted; errors when they are still there after the work.
         urls: Addresses that the work needs, ``{variable, url}`` each.
@@ -99,13 +101,19 @@ class EnginePlan:
     hold: list[str] = field(default_factory=list)
     start: bool = False
     sdk: bool = False
+    config: bool = False
     problems: list[dict[str, Any]] = field(default_factory=list)
     findings: list[dict[str, Any]] = field(default_factory=list)
     urls: list[dict[str, Any]] = field(default_factory=list)
 
+    @property
+    def needed(self) -> bool:
+        """Say whether the role has anything to do, or to refuse."""
+        return self.action != "none" or self.start or self.sdk or self.config
+
     def as_dict(self) -> dict[str, Any]:
-        """Return the plan as plain data."""
-        return asdict(self)
+        """Return the plan as plain data, with ``needed``."""
+        return {**asdict(self), "needed": self.needed}
 
 
 def installed_version(packages: Mapping[str, Any], name: str) -> str | None:
@@ -248,7 +256,7 @@ def _setting_problems(settings: Mapping[str, Any]) -> list[Problem]:
     problems = [
         invalid_value(f"docker_engine_{name}", settings[name], "a version such as 2.24.0")
         for name in ("minimum_compose_version", "minimum_buildx_version")
-        if not re.match(r"v?\d+(\.\d+)*$", str(settings[name]))
+        if not re.fullmatch(r"v?[0-9]+(\.[0-9]+)*", str(settings[name]))
     ]
     config = settings.get("daemon_config", {})
     if not isinstance(config, dict):
@@ -257,8 +265,11 @@ def _setting_problems(settings: Mapping[str, Any]) -> list[Problem]:
         conflicts = merge({}, config).conflicts
         problems += [invalid_value("docker_engine_daemon_config", text, "one value for each key") for text in conflicts]
     root = str(settings.get("data_root", ""))
-    if root and not root.startswith("/"):
-        problems.append(invalid_value("docker_engine_data_root", root, "an absolute path, or empty"))
+    if root:
+        problems += path_problems("docker_engine_data_root", root, allowed=", or empty")
+    # Ansible hands the path of the interpreter in it to a shell.
+    problems += path_problems("docker_engine_sdk_directory", settings["sdk_directory"], plain=True)
+    problems += _address_problems(settings)
     if isinstance(config, dict) and root and config.get("data-root", root) != root:
         problems.append(
             invalid_value(
@@ -266,12 +277,12 @@ def _setting_problems(settings: Mapping[str, Any]) -> list[Problem]:
             )
         )
     socket = str(settings["socket"])
-    if not socket.startswith("unix:///"):
+    if not socket.startswith("unix:///") or path_problems("", socket[len("unix://") :], plain=True):
         problems.append(
             invalid_value("docker_engine_socket", socket, "a local socket such as unix:///var/run/docker.sock")
         )
     version = str(settings.get("version", ""))
-    if version and not re.fullmatch(r"[0-9A-Za-z.+:~-]+", version):
+    if version and not PACKAGE_VERSION.fullmatch(version):
         problems.append(invalid_value("docker_engine_version", version, "a package version or its beginning, or empty"))
     if version and settings["source"] != "vendor":
         problems.append(
@@ -281,6 +292,18 @@ def _setting_problems(settings: Mapping[str, Any]) -> list[Problem]:
                 f"an empty string with docker_engine_source: {settings['source']}, which offers one version only",
             )
         )
+    return problems
+
+
+def _address_problems(settings: Mapping[str, Any]) -> list[Problem]:
+    problems = proxy_problems(settings)
+    if settings["source"] == "vendor":
+        for name in ("repository_url", "repository_key_url"):
+            problems += address_problems(f"docker_engine_{name}", settings[name])
+    index = settings.get("sdk_python_index_url")
+    if index:
+        variable = str(settings.get("sdk_python_index_variable") or "docker_engine_sdk_python_index_url")
+        problems += address_problems(variable, index, "an http or https address, or empty")
     return problems
 
 
@@ -547,6 +570,7 @@ def decide_engine(host: Mapping[str, Any], settings: Mapping[str, Any]) -> Engin
             ).as_dict()
         )
     _decide_sdk(plan, engine, settings)
+    plan.config = lacks(engine.get("daemon_config") or {}, own_config(settings))
     plan.problems = [problem.as_dict() for problem in problems]
     errors = [problem for problem in problems if problem.severity == "error"]
     if errors:

@@ -34,6 +34,7 @@ from ansible.module_utils.opensora.driver_state import (
 from ansible.module_utils.opensora.gpu_host_problems import find_problems
 from ansible.module_utils.opensora.host_kernels import read_kernels
 from ansible.module_utils.opensora.os_release import describe_system
+from ansible.module_utils.opensora.site_trust_state import describe_site_trust
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -327,6 +328,7 @@ def read_gpu_host(
         ),
         "packages": host_packages,
         "apt_sources": sources,
+        "site_trust": describe_site_trust(probe, family),
         "apt_unreadable": unreadable,
         "disk": _disk(probe, engine, paths),
     }

@@ -121,5 +121,13 @@ def _new_lines(journal: Path, seen: int) -> tuple[list[str], int]:
     # A shorter one was begun anew.
     fresh = data[seen if seen <= len(data) else 0 :]
     whole = fresh[: fresh.rfind(b"\n") + 1]
-    lines = [str(json.loads(line)["line"]) for line in whole.splitlines()]
+    lines = [text for line in whole.splitlines() if (text := _text_of(line))]
     return lines, len(data) - len(fresh) + len(whole)
+
+
+def _text_of(line: bytes) -> str:
+    """Return what a line of a journal says; empty for one of which a full disk has taken a part."""
+    try:
+        return str(json.loads(line)["line"])
+    except (ValueError, KeyError, TypeError):
+        return ""

@@ -18,6 +18,7 @@ except ImportError:  # a host that has not been set up yet, in check mode
 
 from ansible.module_utils.opensora.build_key import BUILD_KEY_LABEL
 from ansible.module_utils.opensora.buildx_progress import timestamp
+from ansible.module_utils.opensora.engine_api import EngineApi, EngineLostError
 from ansible.module_utils.opensora.image_decision import ImageStore, LocalImage, local_images
 from ansible.module_utils.opensora.image_transfer import TransferError, follow_transfer
 
@@ -53,7 +54,7 @@ class ImageEngine:
         if not HAS_DOCKER_SDK:
             raise EngineError("the Docker SDK for Python is not installed for the interpreter of this task")
         try:
-            self._api: Any = docker.APIClient(base_url=docker_host, timeout=TIMEOUT_SECONDS)
+            self._api: Any = EngineApi(docker.APIClient(base_url=docker_host, timeout=TIMEOUT_SECONDS))
         except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
             raise EngineError(f"no engine answers at {docker_host}: {error}") from error
 
@@ -104,7 +105,7 @@ class ImageEngine:
         """
         try:
             yield from self._api.get_image(image)
-        except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
+        except docker.errors.DockerException as error:
             raise TransferError(str(error)) from error
 
     def load(self, archive: Iterable[bytes]) -> None:
@@ -121,7 +122,7 @@ class ImageEngine:
                 error = message.get("errorDetail") or message.get("error") or message.get("message")
                 if error:
                     raise TransferError(str(error.get("message", error) if isinstance(error, Mapping) else error))
-        except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
+        except docker.errors.DockerException as error:
             raise TransferError(str(error)) from error
 
     def tag(self, image: str, repository: str, tag: str) -> None:
@@ -145,7 +146,7 @@ class ImageEngine:
                 self._api.remove_image(image.id)
         except docker.errors.APIError as error:
             return str(error.explanation or error)
-        except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
+        except (docker.errors.DockerException, EngineLostError) as error:
             return str(error)
         return ""
 
@@ -165,7 +166,7 @@ class ImageEngine:
             for line in follow_transfer(self._api.pull(repository, tag=digest, stream=True, decode=True), "pull"):
                 say(line)
             self._api.tag(f"{repository}@{digest}", repository, tag)
-        except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
+        except docker.errors.DockerException as error:
             raise TransferError(str(error)) from error
 
     def push(self, image: str, repository: str, tag: str, say: Callable[[str], None]) -> None:
@@ -184,5 +185,5 @@ class ImageEngine:
             self._api.tag(image, repository, tag)
             for line in follow_transfer(self._api.push(repository, tag=tag, stream=True, decode=True), "push"):
                 say(line)
-        except (docker.errors.DockerException, requests.exceptions.RequestException) as error:
+        except docker.errors.DockerException as error:
             raise TransferError(str(error)) from error

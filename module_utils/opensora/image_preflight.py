@@ -7,7 +7,6 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 from ansible.module_utils.opensora.build_cache import cache_setting_problems
 from ansible.module_utils.opensora.compute_capability import kernel_problems
@@ -17,6 +16,19 @@ from ansible.module_utils.opensora.git_remote import is_full_commit
 from ansible.module_utils.opensora.image_reference import parse_image_reference
 from ansible.module_utils.opensora.private_folder import secret_problems
 from ansible.module_utils.opensora.problems import Problem, invalid_value
+from ansible.module_utils.opensora.value_syntax import (
+    PACKAGE,
+    PYTHON_MODULE,
+    PYTHON_PIN,
+    PYTHON_VERSION,
+    address_problems,
+    begins_with_login,
+    holds_login,
+    login_problem,
+    path_problems,
+    proxy_problems,
+    shortened,
+)
 
 DEFAULT_DATA_ROOT = "/var/lib/docker"
 _ADDRESSES = {
@@ -35,9 +47,18 @@ _PATTERNS = {
         r"(?!.*\.\.)(?!-)[A-Za-z0-9][A-Za-z0-9._/+-]*(?<!/)",
         "a branch, a tag or a full commit id",
     ),
+    "opensora_image_flash_attention_version": (PYTHON_VERSION, "a version such as 2.7.4.post1"),
+    "opensora_image_torch_cuda": (r"([0-9]{1,2}\.[0-9]{1,2})?", 'a CUDA version such as "12.8", or empty'),
+    "opensora_image_target": (r"([A-Za-z0-9][A-Za-z0-9._-]*)?", "the name or the number of a stage, or empty"),
 }
+# Each entry becomes a word of a step of the Dockerfile.
+_WORDS = {
+    "opensora_image_build_packages": (PACKAGE, "names of packages, such as git"),
+    "opensora_image_runtime_packages": (PACKAGE, "names of packages, such as gcc"),
+    "opensora_image_verified_imports": (PYTHON_MODULE, "names of Python modules, such as opensora.utils"),
+}
+_FOLDERS = ("opensora_image_directory", "opensora_image_log_directory", "opensora_image_share_directory")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_PIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*==[^=\s,;*]+")
 _ARCHITECTURE = re.compile(r"[0-9]{1,2}\.[0-9](\+PTX)?")
 _ARGUMENT_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SECRET_NAME = re.compile(r"PASSWORD|PASSWD|SECRET|TOKEN|CREDENTIAL|PRIVATE_KEY|API_?KEY", re.IGNORECASE)
@@ -54,6 +75,9 @@ def setting_problems(settings: Mapping[str, Any]) -> list[Problem]:
         *_image_problems(settings),
         *_list_problems(settings),
         *_lock_problems(settings),
+        *_argument_problems(settings),
+        *proxy_problems(settings.get("__opensora_image_proxies") or {}),
+        *(problem for name in _FOLDERS for problem in path_problems(name, settings[name])),
         *cache_setting_problems("opensora_image_cache_from", "from", settings["opensora_image_cache_from"]),
         *cache_setting_problems("opensora_image_cache_to", "to", settings["opensora_image_cache_to"]),
         *secret_problems("opensora_image_build_secrets", settings["opensora_image_build_secrets"]),
@@ -80,10 +104,10 @@ def setting_problems(settings: Mapping[str, Any]) -> list[Problem]:
             invalid_value("opensora_image_flash_attention_sha256", value, "the 64 hexadecimal digits of the file")
         )
     wheel = str(settings["opensora_image_flash_attention_wheel_url"])
-    if settings["opensora_image_flash_attention"] == "wheel" and not wheel.endswith(".whl"):
-        problems.append(
-            invalid_value("opensora_image_flash_attention_wheel_url", wheel, "the address of a .whl file that fits")
-        )
+    if settings["opensora_image_flash_attention"] == "wheel":
+        name, allowed = "opensora_image_flash_attention_wheel_url", "the address of a .whl file that fits"
+        found = address_problems(name, wheel, allowed)
+        problems += found or ([] if wheel.endswith(".whl") else [invalid_value(name, wheel, allowed)])
     return problems
 
 
@@ -92,18 +116,21 @@ def _address_problems(settings: Mapping[str, Any]) -> Iterator[Problem]:
         value = str(settings[name])
         if not value and not required:
             continue
-        parts = urlsplit(value)
-        if parts.scheme not in ("http", "https") or not parts.netloc:
-            yield invalid_value(name, value, "an http or https address" + ("" if required else ", or empty"))
-        elif "@" in parts.netloc:
+        if holds_login(value):
             yield Problem(
                 layer="configuration",
                 code="variable.secret_in_image",
                 severity="error",
-                message=f"{name} carries a login for {parts.hostname}; build arguments are kept in the image's history",
+                message=f"{name} carries a login for {_host_of(value)}; build arguments stay in the image's history",
                 next_action="Use an address without a login, and give the login as the secret netrc of "
                 "opensora_image_build_secrets.",
             )
+        else:
+            yield from address_problems(name, value, "an http or https address" + ("" if required else ", or empty"))
+
+
+def _host_of(address: str) -> str:
+    return re.sub(r"^[^/]*//[^/\s]*@([A-Za-z0-9.-]*).*$", r"\1", address, flags=re.DOTALL) or "a server"
 
 
 def _image_problems(settings: Mapping[str, Any]) -> Iterator[Problem]:
@@ -121,6 +148,9 @@ def _image_problems(settings: Mapping[str, Any]) -> Iterator[Problem]:
         value = str(settings[name])
         if name == "opensora_image_registry" and not value:
             continue
+        if begins_with_login(value):
+            yield login_problem(name)
+            continue
         path = value if name == "opensora_image_name" else f"{value}/image"
         try:
             reference = parse_image_reference(path)
@@ -134,16 +164,23 @@ def _image_problems(settings: Mapping[str, Any]) -> Iterator[Problem]:
 def _list_problems(settings: Mapping[str, Any]) -> Iterator[Problem]:
     for name in ("opensora_image_torch_packages", "opensora_image_accelerator_packages"):
         for entry in settings[name]:
-            if not _PIN.fullmatch(str(entry)):
+            if not PYTHON_PIN.fullmatch(str(entry)):
                 yield invalid_value(name, str(entry), "exact pins such as torch==2.4.0")
     for name in ("opensora_image_cuda_architectures", "opensora_image_torch_architectures"):
         for entry in settings[name]:
             if not _ARCHITECTURE.fullmatch(str(entry)):
                 yield invalid_value(name, str(entry), 'compute capabilities such as "9.0"')
-    for argument in settings["opensora_image_build_arguments"]:
+    for name, (pattern, allowed) in _WORDS.items():
+        for entry in settings[name]:
+            if not pattern.fullmatch(str(entry)):
+                yield invalid_value(name, shortened(str(entry)), allowed)
+
+
+def _argument_problems(settings: Mapping[str, Any]) -> Iterator[Problem]:
+    for argument, value in settings["opensora_image_build_arguments"].items():
         if not _ARGUMENT_NAME.fullmatch(str(argument)):
             yield invalid_value("opensora_image_build_arguments", str(argument), "names of letters, digits and _")
-        elif _SECRET_NAME.search(str(argument)):
+        elif _SECRET_NAME.search(str(argument)) or holds_login(str(value)):
             yield Problem(
                 layer="configuration",
                 code="variable.secret_in_image",
@@ -158,7 +195,7 @@ def _list_problems(settings: Mapping[str, Any]) -> Iterator[Problem]:
 def _lock_problems(settings: Mapping[str, Any]) -> Iterator[Problem]:
     locked = settings["__opensora_image_locked_packages"]
     wanted = [str(entry) for entry in settings["opensora_image_torch_packages"]]
-    are_pins = all(_PIN.fullmatch(entry) for entry in wanted)
+    are_pins = all(PYTHON_PIN.fullmatch(entry) for entry in wanted)
     if settings["opensora_image_torch_locked"] and are_pins and sorted(wanted) != sorted(locked):
         yield invalid_value(
             "opensora_image_torch_packages",

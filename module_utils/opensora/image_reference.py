@@ -51,6 +51,16 @@ class ImageReference:
         return f"{self.name}{tag}{digest}"
 
 
+def is_image_by_digest(text: str) -> bool:
+    """Return whether a text names one image for good: by the digest in its registry, or by its ID in an engine."""
+    if _DIGEST.fullmatch(text):
+        return True
+    try:
+        return parse_image_reference(text).digest is not None
+    except ValueError:
+        return False
+
+
 def parse_image_reference(text: str) -> ImageReference:
     """Return the parts of an image reference.
 

@@ -40,9 +40,14 @@ class PackageManagerPlan:
     reasons: list[str] = field(default_factory=list)
     problems: list[dict[str, Any]] = field(default_factory=list)
 
+    @property
+    def needed(self) -> bool:
+        """Say whether the role has anything to do, or to refuse."""
+        return bool(self.reasons) or any(problem["severity"] == "error" for problem in self.problems)
+
     def as_dict(self) -> dict[str, Any]:
-        """Return the plan as plain data."""
-        return asdict(self)
+        """Return the plan as plain data, with ``needed``."""
+        return {**asdict(self), "needed": self.needed}
 
 
 def make_plan(host: Mapping[str, Any], settings: Mapping[str, Any]) -> PackageManagerPlan:

@@ -30,6 +30,7 @@ from ansible.module_utils.opensora.service_health import (
     classify_compose_failure,
     evidence,
     judge,
+    not_well,
 )
 from ansible.module_utils.opensora.service_releases import FOLDER as RELEASES
 from ansible.module_utils.opensora.service_releases import Release, earlier, new_release, read_releases, record
@@ -128,6 +129,7 @@ class Deployment:
             gpus=wanted.gpus,
             file_differs=old_definition != wanted.definition,
         )
+        unrecorded = decision.action == "none" and self._is_unrecorded()
         after = before
         if not check_mode:
             if self._client is None:
@@ -146,6 +148,7 @@ class Deployment:
             *((("ownership", f"{found[0]} is not usable for the service's user") for _, found in usable)),
             *([("start unit", "the unit that starts the container after the engine differs")] if unit_differs else []),
             *(("secrets", f"the secret {name} differs") for name in stale_secrets),
+            *([("release", "an interrupted deployment was not proven and recorded")] if unrecorded else []),
         ]
         return {
             "changed": bool(on_disk) or (decision.changes and (check_mode or _differs(before, after, decision))),
@@ -191,11 +194,14 @@ class Deployment:
             if decision.write_file:
                 write_file(self._file, self._wanted.definition)
             write_secrets(self._directory, self._wanted.secrets, self._wanted.secrets_owner)
-            settled = before.status == "running" and before.health in (None, "healthy")
-            if settled:
-                return before
-            # Started by someone else a moment ago, or going round in circles: only the time will tell.
-            state, problems = self._wait(client, before.restart_count)
+            state, problems = before, list[Problem]()
+            if before.status != "running" or before.health not in (None, "healthy"):
+                # Started by someone else a moment ago, or going round in circles: only the time will tell.
+                state, problems = self._wait(client, before.restart_count)
+            if self._is_unrecorded():
+                problems = problems or prove(client, state, self._wanted.gpus, self._wanted.proof_command)
+                if not problems:
+                    self._record()
             if problems:
                 raise DeploymentError(problems)
             return state
@@ -208,16 +214,26 @@ class Deployment:
             problems += self._go_back(client, before, old_definition, state)
             raise DeploymentError(problems, changed=True)
         if not wanted.is_rollback:
-            release = new_release(
-                wanted.definition,
-                wanted.image,
-                wanted.gpus,
-                wanted.ports,
-                now=time.time(),
-                proof_command=wanted.proof_command,
-            )
-            record(self._directory, release, wanted.keep_releases)
+            self._record()
         return state
+
+    def _is_unrecorded(self) -> bool:
+        """Return whether a deployment of this definition was cut off before it was proven and recorded."""
+        known = read_releases(self._directory)
+        return not self._wanted.is_rollback and all(one.definition != self._wanted.definition for one in known)
+
+    def _record(self) -> None:
+        """Keep the deployment that was just proven, to go back to."""
+        wanted = self._wanted
+        release = new_release(
+            wanted.definition,
+            wanted.image,
+            wanted.gpus,
+            wanted.ports,
+            now=time.time(),
+            proof_command=wanted.proof_command,
+        )
+        record(self._directory, release, wanted.keep_releases)
 
     def _refuse_what_is_taken(self, client: DockerServiceClient) -> None:
         """Stop when something that isn't ours has a name, a port or a GPU of the service.
@@ -260,9 +276,7 @@ class Deployment:
             if verdict.outcome == "healthy":
                 return state, []
             if verdict.outcome == "failed":
-                lines = why_not_well(client, state)
-                advice = "Read the health checks and the log above; the last lines usually name the cause."
-                return state, [Problem("application", "service.not_healthy", "error", verdict.reason, advice, lines)]
+                return state, [not_well(verdict.reason, why_not_well(client, state))]
             time.sleep(_POLL_SECONDS)
 
     def _go_back(

@@ -97,6 +97,34 @@ def evidence(state: ServiceState, log_lines: Sequence[str], ends: Sequence[int])
     return tuple(lines)
 
 
+# What the health check of this project's images says when the application can't be imported.
+_NOT_IMPORTED = re.compile(r"unhealthy: application: import ")
+
+
+def not_well(reason: str, lines: Sequence[str]) -> Problem:
+    """Return the problem of a container that did not become well.
+
+    The build of an image imports the application as the user that runs it. Where that fails afterwards, the files of
+    the image are not what was built: a damaged disk shows like this, and neither engine nor registry notices.
+
+    Args:
+        reason: What the container did.
+        lines: What shows why, as ``evidence`` returns it.
+    """
+    if any(_NOT_IMPORTED.search(line) for line in lines):
+        return Problem(
+            "image",
+            "image.application_missing",
+            "error",
+            f"{reason}: the application can't be imported, although the build of its image has checked that",
+            "Where no variable of the service explains it, the image is damaged on this host: remove it and the build "
+            "cache that shares its layers (`docker image rm --force`, `docker builder prune --all`), and run again.",
+            tuple(lines),
+        )
+    advice = "Read the health checks and the log above; the last lines usually name the cause."
+    return Problem("application", "service.not_healthy", "error", reason, advice, tuple(lines))
+
+
 def visible_gpus(listing: str) -> tuple[str, ...]:
     """Return the UUIDs in the output of ``nvidia-smi -L``; for a card divided by MIG its instances, not the card.
 

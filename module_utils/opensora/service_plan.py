@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-import re
+import posixpath
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from ansible.module_utils.opensora.compose_model import (
 )
 from ansible.module_utils.opensora.environment_profiles import PROFILES, render
 from ansible.module_utils.opensora.gpu_selection import NO_GPU, GpuSelectionError, SelectedGpu, select, selectable
+from ansible.module_utils.opensora.image_reference import is_image_by_digest
 from ansible.module_utils.opensora.problems import Problem, invalid_value
 from ansible.module_utils.opensora.service_settings import (
     HealthTimes,
@@ -32,6 +33,7 @@ from ansible.module_utils.opensora.service_settings import (
     read_temporary_size,
     read_ulimits,
 )
+from ansible.module_utils.opensora.value_syntax import path_problems
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -41,6 +43,12 @@ HEALTH_PROGRAM = "/opt/opensora-site/healthcheck.py"
 _PREFIX = "opensora_service_"
 # Where the checks run closely together while the model loads, so that a deployment ends soon after it is ready.
 _START_INTERVAL_SECONDS = 2
+# A container that can write into one of these can become the host; the engine's socket lies in /run.
+_OF_SYSTEM = (
+    *("/bin", "/boot", "/dev", "/etc", "/lib", "/lib64", "/proc", "/run", "/sbin", "/sys", "/usr"),
+    *("/var/run", "/var/lib/containerd", "/var/lib/docker", "/var/lib/dpkg", "/var/lib/systemd"),
+)
+_HOLDS_SYSTEM = ("/", "/var", "/var/lib", "/root", "/home", "/opt", "/srv", "/mnt")
 # Stands for the image in what is only predicted.
 _IMAGE_TO_COME = f"sha256:{'0' * 64}"
 
@@ -119,7 +127,7 @@ def make_plan(
         )
     problems += _check_directories(settings) + _check_commands(settings)
     image = str(settings["image"] or "")
-    if (image or needs_image) and not re.search(r"sha256:[0-9a-f]{64}$", image):
+    if (image or needs_image) and not is_image_by_digest(image):
         problems.append(
             invalid_value(
                 f"{_PREFIX}image", settings["image"], "an image by digest, NAME@sha256:... or sha256:... (its ID)"
@@ -225,7 +233,12 @@ def _check_directories(settings: Mapping[str, Any]) -> list[Problem]:
         invalid_value(f"{_PREFIX}{name}", settings[name], "an absolute path without '..'")
         for name in names
         if not (name in ("source_directory", "cache_directory") and not settings[name])
-        and (not str(settings[name]).startswith("/") or ".." in str(settings[name]).split("/") or settings[name] == "/")
+        and path_problems(name, settings[name])
+    ]
+    problems += [
+        invalid_value(f"{_PREFIX}{name}", settings[name], "a folder that is neither the system's nor the engine's")
+        for name in names
+        if name != "directory" and _is_of_system(str(settings[name]))
     ]
     if str(settings["checkpoints_directory"]).rstrip("/") == str(settings["samples_directory"]).rstrip("/"):
         problems.append(
@@ -236,6 +249,14 @@ def _check_directories(settings: Mapping[str, Any]) -> list[Problem]:
             )
         )
     return problems
+
+
+def _is_of_system(path: str) -> bool:
+    """Return whether a folder is one that no container may be given: it holds the engine's socket, or the system."""
+    if not path or path_problems("", path):
+        return False  # refused as no path at all
+    place = "/" + posixpath.normpath(path).lstrip("/")
+    return place in _HOLDS_SYSTEM or any(f"{place}/".startswith(f"{folder}/") for folder in _OF_SYSTEM)
 
 
 def _check_commands(settings: Mapping[str, Any]) -> list[Problem]:

@@ -7,23 +7,28 @@ from __future__ import annotations
 import re
 import ssl
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from ansible.module_utils.opensora.apt_repository import normalize_uri
 from ansible.module_utils.opensora.apt_sources import is_distribution_source
 from ansible.module_utils.opensora.problems import Problem, invalid_value
+from ansible.module_utils.opensora.value_syntax import address_problems, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ansible.module_utils.opensora.apt_sources import AptSource
 
-# Families of distributions of which the store of certificates is known; the role's vars/main.yml holds the places.
-SUPPORTED_FAMILIES = ("debian",)
+# Where a family of distributions keeps additional certificates, and the command that updates its bundle.
+STORES = {"debian": {"directory": "/usr/local/share/ca-certificates", "command": "update-ca-certificates"}}
 FILE_PREFIX = "opensora-site-"
+PROXY_FILE = "apt.conf.d/90opensora-site-proxy"  # below the package manager's configuration folder
 
 SECURITY_SUFFIXES = ("-security", "/updates")
 
+_DIRECT_HOST = re.compile(
+    r"(?:\*?\.)?[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9])?(?:/[0-9]{1,3})?(?::[0-9]{1,5})?|\*|"
+    r"\[?[0-9A-Fa-f:.]+\]?(?:/[0-9]{1,3})?"
+)
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
 
@@ -124,11 +129,26 @@ def url_problems(urls: Mapping[str, str]) -> list[Problem]:
     Args:
         urls: Variable name to value.
     """
-    problems = []
-    for variable, value in urls.items():
-        if value and (urlsplit(value).scheme not in {"http", "https"} or not urlsplit(value).netloc):
-            problems.append(invalid_value(variable, value, "an address with http:// or https://, or empty"))
-    return problems
+    allowed = "an address with http:// or https://, or empty"
+    return [
+        problem for variable, value in urls.items() if value for problem in address_problems(variable, value, allowed)
+    ]
+
+
+def no_proxy_problems(value: str) -> list[Problem]:
+    """Return what is wrong with the hosts that are reached directly.
+
+    Args:
+        value: The variable ``site_trust_no_proxy``.
+    """
+    if all(_DIRECT_HOST.fullmatch(host) for host in _direct_hosts(value)):
+        return []
+    allowed = "names, addresses and networks separated by commas, such as .example.org,10.0.0.0/8"
+    return [invalid_value("site_trust_no_proxy", shortened(value), allowed)]
+
+
+def _direct_hosts(value: str) -> list[str]:
+    return [host for host in (name.strip() for name in value.split(",")) if host]
 
 
 def mirror_for(source: AptSource, codename: str, mirror: str, security_mirror: str) -> str:
@@ -155,14 +175,20 @@ def proxy_configuration(http_proxy: str, https_proxy: str, no_proxy: str) -> str
         http_proxy: Proxy for http addresses, or empty.
         https_proxy: Proxy for https addresses, or empty.
         no_proxy: Hosts reached directly, separated by commas.
+
+    Raises:
+        ValueError: A value would be read as more than itself.
     """
+    wrong = url_problems({"http_proxy": http_proxy, "https_proxy": https_proxy}) + no_proxy_problems(no_proxy)
+    if wrong:
+        raise ValueError(wrong[0].message)
     lines = []
     if http_proxy:
         lines.append(f'Acquire::http::Proxy "{http_proxy}";')
     if https_proxy:
         lines.append(f'Acquire::https::Proxy "{https_proxy}";')
     if lines:
-        for host in filter(None, (name.strip().lstrip(".") for name in no_proxy.split(","))):
+        for host in filter(None, (name.lstrip("*.") for name in _direct_hosts(no_proxy))):
             lines += [f'Acquire::{scheme}::Proxy::{host} "DIRECT";' for scheme in ("http", "https")]
     return "".join(f"{line}\n" for line in ["# Written by opensora-site, role site_trust", *lines]) if lines else ""
 

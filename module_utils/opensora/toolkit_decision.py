@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from ansible.module_utils.opensora.apt_repository import version_matches
+from ansible.module_utils.opensora.daemon_config import lacks
 from ansible.module_utils.opensora.engine_decision import (
     held,
     installed_version,
@@ -16,7 +17,8 @@ from ansible.module_utils.opensora.engine_decision import (
     repository_problems,
     system_problem,
 )
-from ansible.module_utils.opensora.problems import Problem
+from ansible.module_utils.opensora.problems import Problem, invalid_value
+from ansible.module_utils.opensora.value_syntax import PACKAGE_VERSION, address_problems, path_problems
 from ansible.module_utils.opensora.version_number import version_key
 
 if TYPE_CHECKING:
@@ -54,6 +56,7 @@ class ToolkitPlan:
         cdi: ``none``, ``generate`` or ``wait`` (the driver does not answer yet, so nothing can be described).
         cdi_reason: Why the specification has to be generated, in one sentence.
         cdi_path: Where the specification belongs.
+        config: True when the engine's configuration file lacks what containers need from it.
         restart: True when the running engine does not know the runtime, whatever its file says.
         problems: What stops the run before anything is changed, and warnings.
         findings: What is not yet as wanted; errors when they are still there after the work.
@@ -68,14 +71,21 @@ class ToolkitPlan:
     cdi: str = "none"
     cdi_reason: str = ""
     cdi_path: str = ""
+    config: bool = False
     restart: bool = False
     problems: list[dict[str, Any]] = field(default_factory=list)
     findings: list[dict[str, Any]] = field(default_factory=list)
     urls: list[dict[str, Any]] = field(default_factory=list)
 
+    @property
+    def needed(self) -> bool:
+        """Say whether the role has anything to do, or to say."""
+        works = self.action not in ("none", "skip") or self.cdi == "generate" or self.config or self.restart
+        return works or bool(self.problems or self.findings)
+
     def as_dict(self) -> dict[str, Any]:
-        """Return the plan as plain data."""
-        return asdict(self)
+        """Return the plan as plain data, with ``needed``."""
+        return {**asdict(self), "needed": self.needed}
 
 
 def wanted_devices(gpus: list[dict[str, Any]]) -> list[str]:
@@ -255,6 +265,22 @@ def _decide_engine(plan: ToolkitPlan, engine: Mapping[str, Any]) -> None:
         )
 
 
+def _setting_problems(settings: Mapping[str, Any]) -> list[Problem]:
+    problems = []
+    if settings["source"] == "vendor":
+        version = str(settings.get("version") or "")
+        if version and not PACKAGE_VERSION.fullmatch(version):
+            allowed = "a package version or its beginning, or empty"
+            problems.append(invalid_value("nvidia_container_toolkit_version", version, allowed))
+        for name in ("repository_url", "repository_key_url"):
+            fields = {"$(ARCH)": "amd64"} if name == "repository_url" else {}
+            problems += address_problems(f"nvidia_container_toolkit_{name}", settings[name], fields=fields)
+    directory = settings.get("cdi_directory")
+    if directory:
+        problems += path_problems("nvidia_container_toolkit_cdi_directory", directory, plain=True, allowed=", or empty")
+    return problems
+
+
 def decide_toolkit(host: Mapping[str, Any], settings: Mapping[str, Any]) -> ToolkitPlan:
     """Decide what has to be done so that containers can be given GPUs.
 
@@ -262,11 +288,16 @@ def decide_toolkit(host: Mapping[str, Any], settings: Mapping[str, Any]) -> Tool
         host: The fact ``gpu_host``.
         settings: The role's variables without their prefix (source, version, repository_url, repository_key_url,
             cdi_directory), repository_file, the sources file of the role, and repair_sources, whether entries of the
-            same repository in other files are disabled.
+            same repository in other files are disabled; engine_config, the keys of daemon.json that containers need.
     """
     plan = ToolkitPlan()
     if not host.get("pci_gpu_count") and not host["gpus"]:
         plan.action, plan.reason = "skip", "the host has no NVIDIA GPU"
+        return plan
+    wrong = _setting_problems(settings)
+    if wrong:
+        plan.action, plan.reason = "blocked", wrong[0].message
+        plan.problems = [problem.as_dict() for problem in wrong]
         return plan
     problems = []
     if settings["source"] == "vendor":
@@ -283,6 +314,7 @@ def decide_toolkit(host: Mapping[str, Any], settings: Mapping[str, Any]) -> Tool
         )
     problems += _decide_cdi(plan, host, settings)
     _decide_engine(plan, host["engine"])
+    plan.config = lacks(host["engine"].get("daemon_config") or {}, dict(settings["engine_config"]))
     plan.problems = [problem.as_dict() for problem in problems]
     errors = [problem for problem in problems if problem.severity == "error"]
     if errors:

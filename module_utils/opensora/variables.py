@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from ansible.module_utils.opensora.problems import Problem
+from ansible.module_utils.opensora.value_syntax import has_login, login_problem, text_faults
 
 TYPES = {
     "bool": "true or false",
@@ -39,6 +40,45 @@ def allowed_by(option: Mapping[str, Any]) -> str:
         name + (" (required)" if entry.get("required") else "") for name, entry in option["options"].items()
     )
     return f"a list, each item a mapping with the keys {keys}"
+
+
+# Commands, whose words may be scripts, and what a user brings as a whole.
+_SEVERAL_LINES = frozenset(
+    {
+        "docker_engine_daemon_config",
+        "opensora_image_build_arguments",
+        "opensora_image_build_secrets",
+        "opensora_service_command",
+        "opensora_service_environment",
+        "opensora_service_health_command",
+        "opensora_service_instances",
+        "opensora_service_proof_command",
+        "opensora_service_secrets",
+        "site_trust_ca_certificates",
+    }
+)
+
+
+def text_problems(name: str, value: Any, *, is_secret: bool) -> list[Problem]:
+    """Return what is wrong with the texts of a variable, whatever it is for.
+
+    Args:
+        name: Name of the variable.
+        value: Its value.
+        is_secret: Whether the value is a secret, in which everything may stand that a file can hold.
+    """
+    if not is_secret and has_login(value):
+        return [login_problem(name)]
+    return [
+        Problem(
+            layer="configuration",
+            code="variable.invalid",
+            severity="error",
+            message=f"{name} has a value that no file and no command can hold, allowed is {fault}",
+            next_action=f"Correct {name} in the inventory of this host and run again.",
+        )
+        for fault in dict.fromkeys(text_faults(value, lines=name in _SEVERAL_LINES))
+    ]
 
 
 def unknown_variables(names: Collection[str], known: Collection[str], prefix: str) -> list[Problem]:

@@ -21,6 +21,8 @@ GRACE_SECONDS = 120
 POLL_SECONDS = (1.0, 1.0, 2.0, 2.0, 3.0)
 # Polls in a row that may fail before the host counts as lost.
 LOST_POLLS = 20
+# A job that ended this long ago and whose result is still there has lost its control node.
+FORGOTTEN_MINUTES = 10
 JOB_KEYS = ("ansible_job_id", "results_file", "started", "finished", "_ansible_no_log")
 
 
@@ -61,6 +63,7 @@ class WatchedJob:
         if report.get("failed"):
             return report
         path = str(report["path"])
+        self._action._low_level_execute_command(left_overs_command(self._folder))
         limit = timeout + GRACE_SECONDS
         task = self._action._task
         task.async_val = limit
@@ -113,8 +116,13 @@ class WatchedJob:
             "ansible.legacy.async_status",
             jid=identifier,
             mode=mode,
-            _async_dir=self._action.get_shell_option("async_dir", default="~/.ansible_async"),
+            _async_dir=self._folder,
         )
+
+    @property
+    def _folder(self) -> str:
+        """Ansible's folder of jobs on the host."""
+        return str(self._action.get_shell_option("async_dir", default="~/.ansible_async"))
 
     def _execute(self, module: str, **arguments: Any) -> dict[str, Any]:
         return dict(self._action._execute_module(module_name=module, module_args=arguments, task_vars=self._variables))
@@ -128,6 +136,24 @@ class WatchedJob:
         for line in whole.splitlines():
             self.say(_text_of(line))
         return len(whole.encode())
+
+
+def left_overs_command(folder: str) -> str:
+    """Return the shell command that removes what jobs left whose control node was killed: their results, their lines.
+
+    A result names the file of the job's lines, because that is one of the module's arguments. One that is not over, or
+    that is nobody's of this project, names none.
+
+    Args:
+        folder: Ansible's folder of jobs; ``~`` at its beginning is the user's home.
+    """
+    home, rest = ("~/", folder[2:]) if folder.startswith("~/") else ("", folder)
+    return (
+        f"find {home}{shlex.quote(rest)} -maxdepth 1 -type f -mmin +{FORGOTTEN_MINUTES} 2>/dev/null"
+        " | while read -r job; do "
+        'lines=$(grep -o \'/[^" ]*/opensora-site\\.[A-Za-z0-9_]*\\.progress\' "$job" | head -n 1); '
+        'test -z "$lines" || rm -f "$job" "$lines"; done'
+    )
 
 
 def _text_of(line: str) -> str:

@@ -52,7 +52,7 @@ class ActionModule(ActionBase):
     def _problems(variables: Any) -> list[dict[str, Any]]:
         """Return the problems that are known of one host."""
         found = list(variables.get("opensora_problems", []))
-        for register in ("__preflight_unreadable", "__preflight_variables"):
+        for register in ("__preflight_unreadable", "__preflight_decisions"):
             found += variables.get(register, {}).get("problems", [])
         if not found and "gpu_host" not in variables:
             reading = variables.get("__gpu_host", {})

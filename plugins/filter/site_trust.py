@@ -15,14 +15,17 @@ _MODULE_UTILS = str(Path(__file__).resolve().parents[2] / "module_utils")
 if _MODULE_UTILS not in ansible.module_utils.__path__:
     ansible.module_utils.__path__.append(_MODULE_UTILS)
 
-from ansible.module_utils.opensora.plain_data import plain  # noqa: E402  the path has to be known first
+from ansible.module_utils.opensora.host_clock import clock_problem  # noqa: E402  the path has to be known first
+from ansible.module_utils.opensora.plain_data import plain  # noqa: E402
 from ansible.module_utils.opensora.site_trust import (  # noqa: E402
-    SUPPORTED_FAMILIES,
+    STORES,
     certificate_problems,
+    no_proxy_problems,
     required_urls,
     unsupported_family,
     url_problems,
 )
+from ansible.module_utils.opensora.site_trust_state import differs  # noqa: E402
 
 
 def site_trust_plan(host: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
@@ -46,11 +49,14 @@ def site_trust_plan(host: dict[str, Any], settings: dict[str, Any]) -> dict[str,
             )
         }
     )
-    needed = any(settings[name] for name in settings if name != "python_index_url")
-    if needed and host["os"].get("family") not in SUPPORTED_FAMILIES:
+    clock = clock_problem(host.get("clock_ahead_seconds"))
+    problems += [clock] if clock else []
+    problems += no_proxy_problems(str(settings["no_proxy"]))
+    asked = any(settings[name] for name in settings if name != "python_index_url")
+    if asked and host["os"].get("family") not in STORES:
         problems.append(unsupported_family(host["os"]))
     return {
-        "needed": needed,
+        "needed": bool(problems) or differs(host, settings),
         "problems": [problem.as_dict() for problem in problems],
         "urls": required_urls(
             host.get("apt_sources", []),
@@ -61,9 +67,17 @@ def site_trust_plan(host: dict[str, Any], settings: dict[str, Any]) -> dict[str,
     }
 
 
+def certificate_store(family: str) -> dict[str, str]:
+    """Return where a family of distributions keeps additional certificates, and the command for its bundle."""
+    return dict(STORES[str(family)])
+
+
 class FilterModule:
     """Register the filters."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return name and function of each filter."""
-        return {"site_trust_plan": site_trust_plan}
+        return {
+            "site_trust_plan": site_trust_plan,
+            "site_trust_store": certificate_store,
+        }

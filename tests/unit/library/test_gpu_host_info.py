@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 import gpu_host_info
+import pytest
 import yaml
 
 if TYPE_CHECKING:
@@ -15,7 +17,9 @@ if TYPE_CHECKING:
 KEYS = {
     "apt_sources",
     "apt_unreadable",
+    "site_trust",
     "boot_id",
+    "clock_ahead_seconds",
     "cloud_init",
     "cpu_count",
     "disk",
@@ -123,3 +127,16 @@ def test_units_are_shown_in_utc(run_module: Callable[..., dict[str, Any]], tmp_p
     with patch.dict("os.environ", {"TZ": "Europe/Berlin"}):
         host = run_module(gpu_host_info, probe_root=str(tmp_path))["gpu_host"]
     assert host["services"]["docker.service"]["since"] == 1764062400
+
+
+@pytest.mark.parametrize(("offset", "ahead"), [(0, 0), (-86400, 86400), (31536000, -31536000)])
+def test_the_clock_is_compared_with_the_control_nodes(monkeypatch, run_module, offset, ahead):
+    monkeypatch.setattr(gpu_host_info, "read_gpu_host", lambda *_, **__: {})
+    found = run_module(gpu_host_info, control_time=time.time() + offset)["gpu_host"]["clock_ahead_seconds"]
+    assert abs(found - ahead) <= 5
+
+
+def test_a_folder_has_no_clock(run_module: Callable[..., dict[str, Any]], root: Path) -> None:
+    folder = str(root / "tests/fixtures/hosts/h100-debian13")
+    result = run_module(gpu_host_info, probe_root=folder, control_time=1.0)
+    assert result["gpu_host"]["clock_ahead_seconds"] is None

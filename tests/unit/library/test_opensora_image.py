@@ -10,10 +10,12 @@ from contextlib import contextmanager
 import opensora_image
 import pytest
 from ansible.module_utils.opensora.build_key import BUILD_KEY_LABEL, INPUTS_LABEL
+from ansible.module_utils.opensora.engine_api import EngineLostError
 from ansible.module_utils.opensora.host_lock import Turn
 from ansible.module_utils.opensora.image_archive import ImageArchive, compress, write_parts
 from ansible.module_utils.opensora.image_decision import LocalImage
 from ansible.module_utils.opensora.image_engine import EngineError
+from ansible.module_utils.opensora.image_transfer import TransferError
 from ansible.module_utils.opensora.private_folder import private_folder
 from ansible.module_utils.opensora.registry_client import stored_authorization
 
@@ -130,6 +132,41 @@ def test_check_mode_on_a_host_without_engine_predicts(run, monkeypatch):
     result = run()
     assert result["failed"]
     assert result["problems"][0]["code"] == "engine.unreachable"
+
+
+@pytest.mark.parametrize("call", ["images", "push"])
+def test_the_engine_goes_away(run, engine, registry, monkeypatch, call):
+    key = key_of(run, registry="r.test")
+    engine.listing = [LocalImage(ID, 1, (), {BUILD_KEY_LABEL: key})]
+
+    def gone(*_):
+        raise EngineLostError("the engine stopped answering: Connection broken")
+
+    monkeypatch.setattr(engine, call, gone)
+    result = run(registry="r.test")
+    assert result["failed"]
+    assert (result["problems"][0]["layer"], result["problems"][0]["code"]) == ("engine", "engine.lost")
+
+
+@pytest.mark.parametrize(
+    ("said", "layer"),
+    [
+        ("write /var/lib/docker/tmp: no space left on device", "disk"),
+        ("received unexpected HTTP status: 503 Service Unavailable", "network"),
+        ("something that nobody knows", "network"),
+        ("filesystem layer verification failed for digest sha256:1: unexpected digest", "image"),
+    ],
+)
+def test_the_layer_of_a_transfer_that_fails(run, engine, registry, said, layer):
+    key = key_of(run, registry="r.test")
+    engine.listing = [LocalImage(ID, 1, (), {BUILD_KEY_LABEL: key})]
+
+    def refuse(*_):
+        raise TransferError(said)
+
+    engine.push = refuse
+    (problem,) = run(registry="r.test")["problems"]
+    assert (problem["layer"], problem["code"]) == (layer, "image.push_failed")
 
 
 def test_a_build_reads_again_what_it_made(run, engine, tmp_path, monkeypatch):

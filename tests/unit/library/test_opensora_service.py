@@ -10,6 +10,7 @@ from dataclasses import replace
 import opensora_service
 import pytest
 import yaml
+from ansible.module_utils.opensora.engine_api import EngineLostError
 from ansible.module_utils.opensora.host_lock import Reporter, exclusive
 from ansible.module_utils.opensora.host_occupancy import ComputeProcess
 
@@ -370,3 +371,37 @@ def test_documentation_matches_the_arguments():
     for name, spec in opensora_service.ARGUMENT_SPEC.items():
         assert options[name]["type"] == spec["type"]
         assert options[name].get("default") == spec.get("default")
+
+
+def test_the_engine_goes_away_while_the_service_starts(deploy, monkeypatch, fake_client):
+    def gone(self, *_, **__):
+        raise EngineLostError("the engine stopped answering: reset")
+
+    monkeypatch.setattr(fake_client, "execute", gone)
+    result = deploy()
+    assert result["failed"]
+    assert result["msg"].startswith("[engine] the engine stopped answering: reset (engine.lost)")
+
+
+def test_a_deployment_that_was_cut_off_is_proven_and_recorded_by_the_next_run(deploy, engine, tmp_path):
+    deploy()
+    (record,) = (tmp_path / "service/releases").glob("*.json")
+    record.unlink()  # the host lost its power before the service was healthy
+    predicted = deploy(_ansible_check_mode=True)
+    assert (predicted["changed"], predicted["action"], predicted["changed_keys"]) == (True, "none", ["release"])
+    again = deploy()
+    assert (again["changed"], again["action"], again["changed_keys"]) == (True, "none", ["release"])
+    assert len(list((tmp_path / "service/releases").glob("*.json"))) == 1
+    assert deploy()["changed"] is False
+    assert len(ups(engine)) == 1
+
+
+def test_a_deployment_that_was_cut_off_and_can_not_be_proven(deploy, engine, monkeypatch, fake_client, tmp_path):
+    deploy()
+    for record in (tmp_path / "service/releases").glob("*.json"):
+        record.unlink()
+    monkeypatch.setattr(fake_client, "execute", lambda *_, **__: (1, "no GPU"))
+    result = deploy()
+    assert result["failed"]
+    assert "nvidia-smi" in result["msg"]
+    assert list((tmp_path / "service/releases").glob("*.json")) == []

@@ -47,6 +47,9 @@ LINES = [
     ("memory_killed", "g++: error: vfork: Cannot allocate memory"),
     # hashes
     ("hash_mismatch", "    Hashes do not match: expected sha256:aa, computed sha256:bb"),
+    ("hash_mismatch", "filesystem layer verification failed for digest sha256:aa"),
+    ("hash_mismatch", "failed to register layer: archive/tar: invalid tar header"),
+    ("hash_mismatch", "failed to register layer: flate: corrupt input before offset 5000"),
     # CUDA and C++
     ("cuda_mismatch", "stage: torch 2.6.0+cu124 is built for CUDA 12.4, wanted is 12.1"),
     ("abi_mismatch", "ImportError: /opt/venv/lib/x.so: undefined symbol: _ZN3c104cuda14ExchangeDeviceEa"),

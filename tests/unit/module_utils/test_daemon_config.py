@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import re
 from typing import Any
 
 import pytest
 from ansible.module_utils.opensora.daemon_config import (
+    fingerprint,
     flag_conflicts,
     flags_of_unit,
+    lacks,
     merge,
     needed_action,
 )
@@ -115,6 +119,43 @@ def test_needed_action(keys: tuple[str, ...], action: str) -> None:
 UNIT = (
     "{ path=/usr/bin/dockerd ; argv[]=/usr/bin/dockerd -H fd:// --containerd=/run/c.sock ; ignore_errors=no ; pid=1 }"
 )
+
+
+FILE = {
+    "data-root": "/srv",
+    "proxies": {"http-proxy": "http://name:secret@proxy"},
+    "dns": ["1.1.1.1"],
+    "labels": ["a=1"],
+}
+
+
+def test_a_fingerprint_tells_no_value_and_keeps_the_shape() -> None:
+    found = fingerprint(FILE)
+    assert found.keys() == FILE.keys()
+    assert found["proxies"].keys() == {"http-proxy"}
+    assert not {"/srv", "secret", "1.1.1.1", "a=1"} & set(re.split(r"\W", json.dumps(found)))
+
+
+@pytest.mark.parametrize(
+    ("found", "wanted", "lacking"),
+    [
+        ({"fingerprint": fingerprint(FILE)}, {}, False),
+        ({"fingerprint": fingerprint(FILE)}, FILE, False),
+        ({"fingerprint": fingerprint(FILE)}, {"labels": ["a=1"]}, False),
+        ({"fingerprint": fingerprint(FILE)}, {"labels": ["a=2"]}, True),
+        ({"fingerprint": fingerprint(FILE)}, {"data-root": "/other"}, True),
+        ({"fingerprint": fingerprint(FILE)}, {"proxies": {"http-proxy": "http://name:other@proxy"}}, True),
+        ({"fingerprint": fingerprint(FILE)}, {"features": {"cdi": True}}, True),
+        ({"fingerprint": fingerprint({"features": {"cdi": True}})}, {"features": {"cdi": True}}, False),
+        # The type counts: the engine refuses a text where it wants a truth value.
+        ({"fingerprint": fingerprint({"features": {"cdi": "true"}})}, {"features": {"cdi": True}}, True),
+        ({"fingerprint": {}, "error": "not JSON"}, {"debug": True}, True),
+        ({"fingerprint": {}, "error": "not JSON"}, {}, False),
+        ({}, {"debug": True}, True),
+    ],
+)
+def test_whether_the_file_lacks_something(found: dict[str, Any], wanted: dict[str, Any], lacking: bool) -> None:
+    assert lacks(found, wanted) is lacking
 
 
 def test_the_command_line_of_a_unit_is_read() -> None:

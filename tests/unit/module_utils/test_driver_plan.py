@@ -115,13 +115,14 @@ def test_plan(host_of: Any, name: str, changes: dict[str, Any], action: str, err
     plan = make_plan(host_of(name), {**SETTINGS, **changes})
     assert (plan.action, codes(plan)) == (action, errors)
     assert bool(plan.refusal) == bool(errors)
+    assert plan.needed is (action != "none" or bool(errors) or plan.skip)
     if errors or action in ("none", "reboot", "blocked"):
         assert (plan.packages, plan.components) == ([], [])
 
 
 def test_skip_leaves_a_host_out(host_of: Any) -> None:
     plan = make_plan(host_of("no-gpu"), {**SETTINGS, "missing_gpu": "skip"})
-    assert plan.skip is True
+    assert (plan.skip, plan.needed, plan.looks) == (True, True, True)
     assert make_plan(host_of("h100-debian13"), {**SETTINGS, "missing_gpu": "skip"}).skip is False
 
 

@@ -30,6 +30,7 @@ def test_nothing_configured(recorded: Any, text: str | None) -> None:
         "exec_opts": [],
         "default_runtime": None,
         "runtimes": {},
+        "fingerprint": {},
     }
 
 

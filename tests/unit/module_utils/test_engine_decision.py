@@ -6,6 +6,7 @@ import copy
 from typing import Any
 
 import pytest
+from ansible.module_utils.opensora.daemon_config import fingerprint
 from ansible.module_utils.opensora.engine_decision import decide_engine, locked_versions, own_config
 
 TRIXIE = {
@@ -113,6 +114,32 @@ def codes(problems: list[dict[str, Any]]) -> list[str]:
 
 
 STEADY = host(engine=ENGINE, packages=VENDOR_PACKAGES, sources=[SOURCE])
+
+
+@pytest.mark.parametrize(
+    ("found", "changes", "needed"),
+    [
+        (STEADY, {}, False),
+        (host(), {}, True),
+        (host(engine={**ENGINE, "running": False}, packages=VENDOR_PACKAGES, sources=[SOURCE]), {}, True),
+        (host(engine={**ENGINE, "sdk": None}, packages=VENDOR_PACKAGES, sources=[SOURCE]), {}, True),
+        (STEADY, {"daemon_config": {"debug": True}}, True),
+        (
+            host(
+                engine={**ENGINE, "daemon_config": {"fingerprint": fingerprint({"debug": True, "other": 1})}},
+                packages=VENDOR_PACKAGES,
+                sources=[SOURCE],
+            ),
+            {"daemon_config": {"debug": True}},
+            False,
+        ),
+        (STEADY, {"minimum_compose_version": "9.0.0"}, True),
+    ],
+)
+def test_the_role_is_entered_only_where_it_has_work(
+    found: dict[str, Any], changes: dict[str, Any], needed: bool
+) -> None:
+    assert decide_engine(found, settings(**changes)).as_dict()["needed"] is needed
 
 
 def test_a_bare_host_gets_everything_and_names_what_it_needs() -> None:

@@ -86,3 +86,15 @@ def test_words_that_no_line_may_show(tmp_path):
     reporter = Reporter(str(report), ['pa"ss', "hunter2hunter2"])
     reporter.say('login pa"ss', title="hunter2hunter2", step=1)
     assert json.loads(report.read_text()) == {"line": "login ********", "title": "********", "step": 1}
+
+
+def test_a_journal_of_which_a_part_is_lost(tmp_path, quick_polls):
+    lock, report = tmp_path / "lock", tmp_path / "report"
+    with exclusive(lock, time.monotonic() + 60, Reporter(None)):
+        (tmp_path / "lock.progress").write_text('{"li\n[]\n{"line": "1/2 system"}\n')
+        with (
+            pytest.raises(LockedError),
+            exclusive(lock, time.monotonic() + 0.1, Reporter(str(report))),
+        ):
+            raise AssertionError
+    assert said(report)[1:] == ["the other build: 1/2 system"]

@@ -45,7 +45,7 @@ def test_plan(host_of: Any, name: str, steps: tuple[bool, bool, bool], reason: s
     plan = make_plan(host_of(name), SETTINGS)
     assert (plan.wait, plan.configure, plan.repair) == steps
     assert reason in " ".join(plan.reasons)
-    assert bool(plan.reasons) == bool(reason)
+    assert bool(plan.reasons) == bool(reason) == plan.needed
     assert [problem for problem in plan.problems if problem["severity"] == "error"] == []
 
 

@@ -11,6 +11,7 @@ from ansible.module_utils.opensora.service_health import (
     classify_compose_failure,
     evidence,
     judge,
+    not_well,
     visible_gpus,
 )
 from ansible.module_utils.opensora.service_state import ServiceState
@@ -128,3 +129,18 @@ def test_classifies_failures(output, code):
     assert problem.next_action
     if output:
         assert output in problem.message
+
+
+@pytest.mark.parametrize(
+    ("line", "layer", "code"),
+    [
+        ("    unhealthy: application: import opensora: ModuleNotFoundError: no", "image", "image.application_missing"),
+        ("    unhealthy: samples: user 10001 can't write to /samples", "application", "service.not_healthy"),
+        ("log: import opensora failed", "application", "service.not_healthy"),
+    ],
+)
+def test_why_a_container_is_not_well(line, layer, code):
+    problem = not_well("the container is unhealthy", ["health check: exit code 1", line])
+    assert (problem.layer, problem.code) == (layer, code)
+    assert problem.message.startswith("the container is unhealthy")
+    assert problem.evidence == ("health check: exit code 1", line)

@@ -6,6 +6,7 @@ import copy
 from typing import Any
 
 import pytest
+from ansible.module_utils.opensora.daemon_config import fingerprint
 from ansible.module_utils.opensora.toolkit_decision import PACKAGES, decide_toolkit, wanted_devices
 
 GPU = "GPU-11111111-1111-1111-1111-111111111111"
@@ -20,6 +21,7 @@ SPECIFICATION = {
     "driver_version": "580.159.04",
     "modified": 1,
 }
+ENGINE_CONFIG = {"runtimes": {"nvidia": {"path": "nvidia-container-runtime", "args": []}}, "features": {"cdi": True}}
 SETTINGS = {
     "source": "vendor",
     "version": "1.20.0-1",
@@ -27,6 +29,7 @@ SETTINGS = {
     "repository_key_url": "https://vendor.test/gpgkey",
     "repository_file": FILE,
     "cdi_directory": "",
+    "engine_config": ENGINE_CONFIG,
 }
 STEADY: dict[str, Any] = {
     "os": {
@@ -41,7 +44,14 @@ STEADY: dict[str, Any] = {
     "gpus": [{"index": 0, "uuid": GPU, "mig": {"enabled": False, "devices": []}}],
     "driver": {"loaded": "580.159.04"},
     "toolkit": {"version": "1.20.0", "packages": {}, "cdi_specs": [SPECIFICATION]},
-    "engine": {"kind": "docker", "version": "29.7.2", "running": True, "runtimes": ["nvidia"], "cdi_enabled": True},
+    "engine": {
+        "kind": "docker",
+        "version": "29.7.2",
+        "running": True,
+        "runtimes": ["nvidia"],
+        "cdi_enabled": True,
+        "daemon_config": {"error": None, "fingerprint": fingerprint(ENGINE_CONFIG)},
+    },
     "packages": {name: {"version": "1.20.0-1", "status": "hi"} for name in PACKAGES},
     "apt_sources": [],
 }
@@ -69,6 +79,23 @@ def test_a_host_as_wanted_needs_nothing_and_no_network() -> None:
     plan = decide_toolkit(STEADY, SETTINGS)
     assert (plan.action, plan.cdi, plan.restart) == ("none", "none", False)
     assert (plan.problems, plan.findings, plan.urls, plan.hold) == ([], [], [], [])
+
+
+@pytest.mark.parametrize(
+    ("host", "needed"),
+    [
+        (STEADY, False),
+        (changed("gpus", []) | {"pci_gpu_count": 0}, False),
+        (changed("packages", {}), True),
+        (changed("toolkit.cdi_specs", []), True),
+        (changed("engine.runtimes", []), True),
+        (changed("engine.daemon_config.fingerprint", {}), True),
+        (changed("engine.daemon_config.error", "not JSON"), True),
+        (changed("os.codename", "sid") | {"packages": {}}, True),
+    ],
+)
+def test_the_role_is_entered_only_where_it_has_work(host: dict[str, Any], needed: bool) -> None:
+    assert decide_toolkit(host, SETTINGS).as_dict()["needed"] is needed
 
 
 def test_a_host_without_a_gpu_is_left_alone() -> None:

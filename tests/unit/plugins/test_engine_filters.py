@@ -19,7 +19,7 @@ from plugins.filter import docker_engine, nvidia_container_toolkit, problems, si
             },
         ),
         (nvidia_container_toolkit, {"nvidia_container_toolkit_plan"}),
-        (site_trust, {"site_trust_plan"}),
+        (site_trust, {"site_trust_plan", "site_trust_store"}),
     ],
 )
 def test_the_filters_are_registered(plugin: object, names: set[str]) -> None:
@@ -44,7 +44,8 @@ def test_a_site_without_settings_needs_nothing() -> None:
         "debian_security_mirror_url",
     )
     settings = {**dict.fromkeys(names, ""), "ca_certificates": []}
-    host = {"os": {"codename": "trixie", "family": "debian"}, "apt_sources": []}
+    nothing = {"apt_sources": [], "site_trust": {"files": {}, "can_update": False}}
+    host = {"os": {"codename": "trixie", "family": "debian"}, **nothing}
     assert site_trust.site_trust_plan(host, settings) == {"needed": False, "problems": [], "urls": []}
     settings["https_proxy"] = "proxy:3128"
     plan = site_trust.site_trust_plan(host, settings)
@@ -52,7 +53,7 @@ def test_a_site_without_settings_needs_nothing() -> None:
     assert "site_trust_https_proxy" in problems.problem_text(plan["problems"])
     settings["https_proxy"] = "http://proxy:3128"
     assert site_trust.site_trust_plan(host, settings)["problems"] == []
-    host = {"os": {"name": "Rocky Linux 9", "family": "redhat", "codename": None}, "apt_sources": []}
+    host = {"os": {"name": "Rocky Linux 9", "family": "redhat", "codename": None}, **nothing}
     assert "Rocky Linux 9" in site_trust.site_trust_plan(host, settings)["problems"][0]["message"]
 
 
