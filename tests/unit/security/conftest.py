@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import yaml
@@ -15,9 +15,6 @@ from ansible.module_utils.opensora.plain_data import plain
 from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.loader import filter_loader, init_plugin_loader
 from ansible.template import Templar, trust_as_template
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 ROOT = Path(__file__).resolve().parents[3]
 ROLES = {path.name: path for path in sorted((ROOT / "roles").iterdir()) if path.is_dir()}
@@ -120,9 +117,3 @@ class Project:
 def project() -> Project:
     """Return the project's templates."""
     return Project()
-
-
-@pytest.fixture(scope="session")
-def recorded_host() -> Callable[[str], dict[str, Any]]:
-    """Return a function that reads a recorded host."""
-    return read_host

@@ -104,8 +104,6 @@ def test_hosts_install_by_hash_and_only_what_is_built() -> None:
     assert found == [("docker_engine", True, True), ("opensora_checkpoint", True, True)]
 
 
-# A site that asks for builds of its own takes them by version; docs/security.md says so.
-BY_VERSION = {"opensora_image_torch_locked": False, "opensora_image_flash_attention": "index"}
 WISHES = [
     {"opensora_image_stack": stack, "opensora_image_flash_attention": flash, "opensora_image_torch_locked": locked}
     for stack, flash, locked in itertools.product(
