@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 
 from harness.site import GPU_HOST, HarnessError
 
 FOREIGN_IMAGE = "mirror.opensora.test/cuda-stand-in:12.2.2-base-debian13"
 DAEMON_CONFIG = "/etc/docker/daemon.json"
-# Keys that somebody else has written into the engine's configuration.
-FOREIGN_KEYS = {"labels": ["owner=somebody-else"], "log-opts": {"max-file": "7"}}
 
 _PLANT = f"""
 set -e
@@ -107,13 +104,3 @@ def differences(before: Possessions, after: Possessions, *, restarted: bool) -> 
     if not restarted and before.container != after.container:
         found.append("somebody else's container was restarted")
     return found
-
-
-def foreign_keys_are_there() -> bool:
-    """Return whether the engine's configuration still has the keys of somebody else."""
-    text = GPU_HOST.run(f"cat {DAEMON_CONFIG}", check=False)
-    try:
-        config = json.loads(text)
-    except ValueError:
-        return False
-    return all(config.get(key) == value for key, value in FOREIGN_KEYS.items())
