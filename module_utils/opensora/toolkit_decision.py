@@ -128,7 +128,8 @@ def specification_fault(specification: Mapping[str, Any], wanted: list[str], dri
 def _decide_cdi(plan: ToolkitPlan, host: Mapping[str, Any], settings: Mapping[str, Any]) -> list[Problem]:
     toolkit = host["toolkit"]
     driver = host["driver"]
-    version = toolkit.get("version") or settings.get("version") or REFRESH_SERVICE_SINCE
+    installing = settings.get("version") if settings["source"] == "vendor" else ""
+    version = toolkit.get("version") or installing or REFRESH_SERVICE_SINCE
     refreshed = version_key(str(version)) >= version_key(REFRESH_SERVICE_SINCE)
     directory = settings.get("cdi_directory") or (VOLATILE_DIRECTORY if refreshed else PERSISTENT_DIRECTORY)
     plan.cdi_path = f"{str(directory).rstrip('/')}/nvidia.yaml"

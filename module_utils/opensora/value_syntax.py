@@ -38,7 +38,7 @@ _UNPRINTABLE = re.compile("[\x00-\x08\x0e-\x1b\x1f\x7f\ud800-\udfff]")
 PACKAGE = re.compile(
     r"[A-Za-z0-9][A-Za-z0-9._+-]*(?::[a-z0-9]+)?(?:=[A-Za-z0-9][A-Za-z0-9.+:~-]*|/[A-Za-z0-9][A-Za-z0-9.-]*)?"
 )
-PACKAGE_VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+:~-]*")
+PACKAGE_VERSION = re.compile(r"[0-9][0-9A-Za-z.+:~-]*")
 PYTHON_VERSION = r"[0-9A-Za-z][0-9A-Za-z.!+_-]*"
 PYTHON_PIN = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]*=={PYTHON_VERSION}")
 PYTHON_MODULE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)*(?::[A-Za-z_][A-Za-z0-9_]*)?")

@@ -206,6 +206,15 @@ def test_preinstalled_adopts_and_verifies() -> None:
     assert codes(decide_toolkit(changed("toolkit.version", None), settings).problems) == ["toolkit.missing"]
 
 
+@pytest.mark.parametrize(
+    ("source", "expected"), [("vendor", ["variable.invalid"]), ("preinstalled", ["toolkit.missing"])]
+)
+def test_a_version_that_is_no_number_is_refused_where_it_counts(source: str, expected: list[str]) -> None:
+    host = changed("toolkit.version", None)
+    plan = decide_toolkit(host, {**SETTINGS, "source": source, "version": "latest"})
+    assert codes(plan.problems) == expected
+
+
 def test_an_old_toolkit_keeps_its_specification_over_a_reboot() -> None:
     plan = decide_toolkit(changed("toolkit.version", "1.17.8"), {**SETTINGS, "source": "preinstalled"})
     assert plan.cdi_path == "/etc/cdi/nvidia.yaml"
