@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ansible.module_utils.opensora.checkpoint_manifest import STATE_FOLDER
 from ansible.module_utils.opensora.problems import Problem
 
 _READ, _WRITE, _SEARCH = 4, 2, 1
@@ -107,7 +108,10 @@ def give_to_user(entry: Mapping[str, Any], found: Sequence[Denied]) -> None:
 
 
 def _tree(top: Path) -> Iterator[tuple[Path, int]]:
-    for folder, _, files in os.walk(top):
+    for folder, folders, files in os.walk(top):
+        # What fetching the weights remembers is root's, and no weights.
+        if STATE_FOLDER in folders:
+            folders.remove(STATE_FOLDER)
         yield Path(folder), _READ | _SEARCH
         for name in files:
             yield Path(folder, name), _READ

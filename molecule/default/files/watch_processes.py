@@ -16,7 +16,7 @@ looks = 0
 end = time.monotonic() + 1800
 with (folder / "processes").open("w", encoding="utf-8") as notes:
     # Whoever started it may have failed: it ends with its folder, or after a time.
-    while not (folder / "stop").exists() and Path(__file__).exists() and time.monotonic() < end:
+    while not (folder / "stop").exists() and (folder / "watch_processes.py").exists() and time.monotonic() < end:
         looks += 1
         for process in os.listdir("/proc"):  # noqa: PTH208 (many times a second)
             if not process.isdigit() or process == own:

@@ -70,3 +70,13 @@ def test_only_what_is_denied_is_given_away(tree):
     assert (tree / "closed").stat().st_uid == USER
     assert (tree / "open").stat().st_uid == 0
     assert (tree / "closed").stat().st_mode & 0o777 == 0o600
+
+
+def test_what_fetching_the_weights_remembers_is_not_the_services(tree):
+    for name in ("open", "closed", "below/closed"):
+        (tree / name).chmod(0o644)
+    state = tree / ".opensora-checkpoint"
+    (state / "parts").mkdir(parents=True, mode=0o700)
+    (state / "parts" / "x.part").touch(0o600)
+    (state / "parts").chmod(0o700)
+    assert denied(entry(tree)) == []
