@@ -124,10 +124,15 @@ def _come_to(moment: Moment, run: Run) -> None:
 
 
 def _converge(label: str, variables: dict[str, Any], verdict: Verdict) -> float:
-    """Run plainly twice: the first puts everything right, the second changes nothing."""
+    """Run plainly until nothing changes: the first run puts everything right, the second has nothing left to do.
+
+    Where the first one has nothing to do either, because the fault left nothing behind, it stands for both.
+    """
     plain = Run(f"{label}-2-plain", variables).start()
     if plain.finish():
         verdict.problems.append(f"the next plain run failed: {plain.message}")
+        return plain.seconds
+    if not plain.changed:
         return plain.seconds
     again = Run(f"{label}-3-again", variables).start()
     if again.finish() or again.changed:
