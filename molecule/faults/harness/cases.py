@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from harness import planted, states
-from harness.faults import FAULTS, Fault, Moment
+from harness.faults import CONTAINER_STARTS, FAULTS, Fault, Moment
 from harness.site import GPU_HOST, HarnessError, Run, wait_until
 
 
@@ -68,6 +68,7 @@ def run_case(case: Case) -> Verdict:
             _happen(case, faulty, verdict)
         finally:
             case.fault.heal()
+            states.mend_samples()
             healed = True
         if planted.files() != before.files:
             verdict.problems.append("files of others differ right after the run with the fault")
@@ -98,7 +99,12 @@ def _happen(case: Case, run: Run, verdict: Verdict) -> None:
             # Nothing of this case may go on beside the next one.
             run.finish()
             raise
+        if moment.host == CONTAINER_STARTS:
+            # A service is ready in a second here. A real one loads for minutes, and so does this one until it is struck.
+            states.spoil_samples()
         inject(run)
+        if moment.host == CONTAINER_STARTS:
+            states.mend_samples()
     status = run.finish()
     verdict.ended = "killed" if status < 0 else "failed" if status else "succeeded"
     verdict.message = run.message if status > 0 else ""

@@ -521,16 +521,12 @@ def _flap(times: int) -> Injection:
 
     def inject(_: Run) -> None:
         for _number in range(times):
-            GPU_HOST.run("chown root:root /srv/opensora/samples && chmod 700 /srv/opensora/samples")
+            states.spoil_samples()
             time.sleep(4)
-            _mend_samples()
+            states.mend_samples()
             time.sleep(4)
 
     return inject
-
-
-def _mend_samples() -> None:
-    GPU_HOST.run("chown 10001:10001 /srv/opensora/samples && chmod 755 /srv/opensora/samples")
 
 
 HEALTH_FLAPS = Fault(
@@ -543,7 +539,7 @@ HEALTH_FLAPS = Fault(
         Moment("before the run", states.nothing, succeeds=True),
     ),
     (),
-    _mend_samples,
+    states.mend_samples,
 )
 
 
