@@ -100,7 +100,7 @@ def _happen(case: Case, run: Run, verdict: Verdict) -> None:
             run.finish()
             raise
         if moment.host == CONTAINER_STARTS:
-            # A service is ready in a second here. A real one loads for minutes, and so does this one until it is struck.
+            # A service is ready in a second here. A real one loads for minutes, and so does this one until then.
             states.spoil_samples()
         inject(run)
         if moment.host == CONTAINER_STARTS:
