@@ -388,7 +388,7 @@ CLOCK_AHEAD = Fault(
     "clock-ahead",
     "The host's clock is three years ahead",
     _set_clock("+3y"),
-    (Moment("before the run", states.no_toolkit), Moment("toolkit packages", states.no_toolkit, TOOLKIT_REPOSITORY)),
+    (Moment("before the run", states.nothing), Moment("toolkit packages", states.no_toolkit, TOOLKIT_REPOSITORY)),
     ("configuration",),
     _mend_clock,
 )
@@ -396,7 +396,7 @@ CLOCK_BEHIND = Fault(
     "clock-behind",
     "The host's clock is a year behind",
     _set_clock("-1y"),
-    (Moment("before the run", states.no_toolkit), Moment("toolkit packages", states.no_toolkit, TOOLKIT_REPOSITORY)),
+    (Moment("before the run", states.nothing), Moment("toolkit packages", states.no_toolkit, TOOLKIT_REPOSITORY)),
     ("configuration",),
     _mend_clock,
 )
