@@ -162,6 +162,7 @@ def run_sequence(cases: Sequence[Case], say: Callable[[str], None]) -> list[str]
             say(f"{number}/{len(cases)} {case.name}: {error}")
         finally:
             case.fault.heal()
+            states.mend_samples()
     verdict = Verdict("random")
     seconds = _converge("random", {}, verdict)
     say(f"well again after {seconds:.0f} s" if not verdict.problems else "not well")
