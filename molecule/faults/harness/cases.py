@@ -95,16 +95,16 @@ def _happen(case: Case, run: Run, verdict: Verdict) -> None:
         run.start()
         try:
             _come_to(moment, run)
+            if moment.host == CONTAINER_STARTS:
+                # A service is ready in a second here. A real one loads for minutes, and so does this one until then.
+                states.spoil_samples()
+            inject(run)
+            if moment.host == CONTAINER_STARTS:
+                states.mend_samples()
         except HarnessError:
             # Nothing of this case may go on beside the next one.
             run.finish()
             raise
-        if moment.host == CONTAINER_STARTS:
-            # A service is ready in a second here. A real one loads for minutes, and so does this one until then.
-            states.spoil_samples()
-        inject(run)
-        if moment.host == CONTAINER_STARTS:
-            states.mend_samples()
     status = run.finish()
     verdict.ended = "killed" if status < 0 else "failed" if status else "succeeded"
     verdict.message = run.message if status > 0 else ""

@@ -276,7 +276,7 @@ def _spoil_registry(directive: str) -> Injection:
             " nginx -t -q && systemctl reload nginx"
         )
         # Connections that are open are answered by the old processes until they are closed.
-        MIRROR.run("pkill -f 'nginx: worker process is shutting down' || true")
+        MIRROR.run("pkill -f '[n]ginx: worker process is shutting' || true")
 
     return inject
 
