@@ -25,6 +25,8 @@ ROLE_LAYERS: dict[str, Layer] = {
     "opensora_service": "compose",
     "opensora_status": "application",
 }
+# Tasks whose message this project wrote itself: a confirmation that is missing breaks no layer.
+_OWN_WORDS = ("assert", "fail", "opensora_doctor_report", "opensora_preflight_report")
 _NAMED = re.compile(rf"\[(?:{'|'.join(LAYERS)})\] ")
 _EVIDENCE_LINES = 8
 
@@ -67,6 +69,12 @@ _RULES: tuple[tuple[str, Layer, str, str], ...] = (
         "engine.unreachable",
         "Look at `systemctl status docker` and `journalctl -u docker` on the host, and run again.",
     ),
+    (
+        r"could not be (?:installed|exchanged): ",
+        "packages",
+        "packages.not_installed",
+        "Read what the package manager said, correct it and run again.",
+    ),
 )
 
 
@@ -75,16 +83,18 @@ def names_layer(text: str) -> bool:
     return bool(_NAMED.search(text))
 
 
-def failed_task_problem(result: Mapping[str, Any], task: str, role: str) -> Problem | None:
+def failed_task_problem(result: Mapping[str, Any], task: str, role: str, module: str) -> Problem | None:
     """Return the problem behind a task that failed or could not reach its host.
 
     Args:
         result: Result of the task.
         task: Its name.
         role: Name of its role; empty for a task of a playbook.
+        module: What it runs, with or without its collection.
 
     Returns:
-        None for a task whose message names the layer; the problem that a module returned beside another message.
+        None for a task whose message names the layer or has none to name; the problem that a module returned beside
+        another message.
     """
     items = [item for item in result.get("results") or [] if isinstance(item, dict)]
     results: list[Mapping[str, Any]] = [item for item in items if _is_failure(item)] or [result]
@@ -105,6 +115,8 @@ def failed_task_problem(result: Mapping[str, Any], task: str, role: str) -> Prob
         if re.search(pattern, text, re.IGNORECASE):
             return Problem(layer, code, "error", message, action, shown)
     cause = classify_failure(lines)
+    if module.rpartition(".")[2] in _OWN_WORDS:
+        return None
     layer = ROLE_LAYERS.get(role, "configuration")
     if cause.code != "unknown" and cause.layer in ("disk", "network"):
         layer = cause.layer

@@ -59,5 +59,5 @@ class CallbackModule(CallbackBase):
     def _keep(self, result: Any) -> None:
         task = result.task
         role = task._role.get_name() if task._role else ""
-        problem = failed_task_problem(result.result, str(task.name), role)
+        problem = failed_task_problem(result.result, str(task.name), role, str(task.action))
         self._problems[result.host.get_name()] = [problem.as_dict()] if problem else []

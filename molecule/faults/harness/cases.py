@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from harness import planted, states
-from harness.faults import FAULTS, Fault, Moment
+from harness.faults import CONTAINER_STARTS, FAULTS, Fault, Moment
 from harness.site import GPU_HOST, HarnessError, Run, wait_until
 
 
@@ -68,6 +68,7 @@ def run_case(case: Case) -> Verdict:
             _happen(case, faulty, verdict)
         finally:
             case.fault.heal()
+            states.mend_samples()
             healed = True
         if planted.files() != before.files:
             verdict.problems.append("files of others differ right after the run with the fault")
@@ -94,11 +95,16 @@ def _happen(case: Case, run: Run, verdict: Verdict) -> None:
         run.start()
         try:
             _come_to(moment, run)
+            if moment.host == CONTAINER_STARTS:
+                # A service is ready in a second here. A real one loads for minutes, and so does this one until then.
+                states.spoil_samples()
+            inject(run)
+            if moment.host == CONTAINER_STARTS:
+                states.mend_samples()
         except HarnessError:
             # Nothing of this case may go on beside the next one.
             run.finish()
             raise
-        inject(run)
     status = run.finish()
     verdict.ended = "killed" if status < 0 else "failed" if status else "succeeded"
     verdict.message = run.message if status > 0 else ""
@@ -124,10 +130,15 @@ def _come_to(moment: Moment, run: Run) -> None:
 
 
 def _converge(label: str, variables: dict[str, Any], verdict: Verdict) -> float:
-    """Run plainly twice: the first puts everything right, the second changes nothing."""
+    """Run plainly until nothing changes: the first run puts everything right, the second has nothing left to do.
+
+    Where the first one has nothing to do either, because the fault left nothing behind, it stands for both.
+    """
     plain = Run(f"{label}-2-plain", variables).start()
     if plain.finish():
         verdict.problems.append(f"the next plain run failed: {plain.message}")
+        return plain.seconds
+    if not plain.changed:
         return plain.seconds
     again = Run(f"{label}-3-again", variables).start()
     if again.finish() or again.changed:
@@ -151,6 +162,7 @@ def run_sequence(cases: Sequence[Case], say: Callable[[str], None]) -> list[str]
             say(f"{number}/{len(cases)} {case.name}: {error}")
         finally:
             case.fault.heal()
+            states.mend_samples()
     verdict = Verdict("random")
     seconds = _converge("random", {}, verdict)
     say(f"well again after {seconds:.0f} s" if not verdict.problems else "not well")

@@ -276,7 +276,7 @@ def _spoil_registry(directive: str) -> Injection:
             " nginx -t -q && systemctl reload nginx"
         )
         # Connections that are open are answered by the old processes until they are closed.
-        MIRROR.run("pkill -f 'nginx: worker process is shutting down' || true")
+        MIRROR.run("pkill -f '[n]ginx: worker process is shutting' || true")
 
     return inject
 
@@ -388,7 +388,7 @@ CLOCK_AHEAD = Fault(
     "clock-ahead",
     "The host's clock is three years ahead",
     _set_clock("+3y"),
-    (Moment("before the run", states.no_toolkit), Moment("toolkit packages", states.no_toolkit, TOOLKIT_REPOSITORY)),
+    (Moment("before the run", states.nothing), Moment("toolkit packages", states.no_toolkit, TOOLKIT_REPOSITORY)),
     ("configuration",),
     _mend_clock,
 )
@@ -396,7 +396,7 @@ CLOCK_BEHIND = Fault(
     "clock-behind",
     "The host's clock is a year behind",
     _set_clock("-1y"),
-    (Moment("before the run", states.no_toolkit), Moment("toolkit packages", states.no_toolkit, TOOLKIT_REPOSITORY)),
+    (Moment("before the run", states.nothing), Moment("toolkit packages", states.no_toolkit, TOOLKIT_REPOSITORY)),
     ("configuration",),
     _mend_clock,
 )
@@ -521,16 +521,12 @@ def _flap(times: int) -> Injection:
 
     def inject(_: Run) -> None:
         for _number in range(times):
-            GPU_HOST.run("chown root:root /srv/opensora/samples && chmod 700 /srv/opensora/samples")
+            states.spoil_samples()
             time.sleep(4)
-            _mend_samples()
+            states.mend_samples()
             time.sleep(4)
 
     return inject
-
-
-def _mend_samples() -> None:
-    GPU_HOST.run("chown 10001:10001 /srv/opensora/samples && chmod 755 /srv/opensora/samples")
 
 
 HEALTH_FLAPS = Fault(
@@ -543,7 +539,7 @@ HEALTH_FLAPS = Fault(
         Moment("before the run", states.nothing, succeeds=True),
     ),
     (),
-    _mend_samples,
+    states.mend_samples,
 )
 
 

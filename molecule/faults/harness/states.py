@@ -30,6 +30,16 @@ def no_service() -> Variables:
     return {}
 
 
+def spoil_samples() -> None:
+    """Let the health check fail: the service's user can't write samples."""
+    GPU_HOST.run("chown root:root /srv/opensora/samples && chmod 700 /srv/opensora/samples")
+
+
+def mend_samples() -> None:
+    """Let the health check work again."""
+    GPU_HOST.run("chown 10001:10001 /srv/opensora/samples && chmod 755 /srv/opensora/samples")
+
+
 def no_toolkit() -> Variables:
     """The packages of the container toolkit are gone, and so is the service."""
     GPU_HOST.run(f"docker rm --force {SERVICE}; {_REMOVE} {_TOOLKIT_PACKAGES}; rm -f /etc/cdi/nvidia.yaml")

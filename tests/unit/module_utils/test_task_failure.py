@@ -70,7 +70,7 @@ PROBLEM = {
     ],
 )
 def test_the_layer_of_a_failed_task(result, role, layer, code):
-    problem = failed_task_problem(result, "Do it", role)
+    problem = failed_task_problem(result, "Do it", role, "ansible.builtin.apt")
     assert problem is not None
     assert (problem.layer, problem.code, problem.severity) == (layer, code, "error")
     assert problem.next_action
@@ -78,11 +78,30 @@ def test_the_layer_of_a_failed_task(result, role, layer, code):
 
 @pytest.mark.parametrize("text", ["[engine] it is down (engine.down)", "two lines\ngpu01: [disk] full (disk.full)"])
 def test_a_message_that_names_its_layer_is_left_alone(text):
-    assert failed_task_problem({"failed": True, "msg": text, "problems": [PROBLEM]}, "Do it", "docker_engine") is None
+    assert (
+        failed_task_problem(
+            {"failed": True, "msg": text, "problems": [PROBLEM]}, "Do it", "docker_engine", "ansible.builtin.apt"
+        )
+        is None
+    )
 
 
 def test_the_message_says_what_failed_and_keeps_the_lines_below_it():
-    problem = failed_task_problem({"failed": True, "msg": "first\nsecond", "stderr": "third"}, "Do it", "docker_engine")
+    problem = failed_task_problem(
+        {"failed": True, "msg": "first\nsecond", "stderr": "third"}, "Do it", "docker_engine", "ansible.builtin.apt"
+    )
     assert problem is not None
     assert problem.message == "'Do it' failed: first"
     assert problem.evidence == ("second", "third")
+
+
+@pytest.mark.parametrize("action", ["ansible.builtin.assert", "fail", "opensora_doctor_report"])
+def test_what_the_project_says_itself_is_judged_by_its_words_alone(action):
+    assert failed_task_problem({"failed": True, "msg": "Confirm it first"}, "Ask", "opensora_service", action) is None
+    problem = failed_task_problem({"failed": True, "msg": "x: No space left on device"}, "Ask", "docker_engine", action)
+    assert problem is not None
+    assert problem.layer == "disk"
+    said = {"failed": True, "msg": "docker-ce could not be installed: it is not there."}
+    problem = failed_task_problem(said, "Report why", "docker_engine", action)
+    assert problem is not None
+    assert (problem.layer, problem.code) == ("packages", "packages.not_installed")

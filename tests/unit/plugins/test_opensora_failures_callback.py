@@ -20,7 +20,9 @@ def shown(monkeypatch):
 def failure(host, message, role="docker_engine", **result):
     return SimpleNamespace(
         host=SimpleNamespace(get_name=lambda: host),
-        task=SimpleNamespace(name="Do it", _role=SimpleNamespace(get_name=lambda: role) if role else None),
+        task=SimpleNamespace(
+            name="Do it", action="ansible.builtin.apt", _role=SimpleNamespace(get_name=lambda: role) if role else None
+        ),
         result={"failed": True, "msg": message, **result},
     )
 
