@@ -33,6 +33,7 @@ class Run:
 
     seconds: float
     processor_seconds: float
+    main_process_seconds: float  # of processor_seconds, what the one process used that leads the run
     peak_bytes: int
     peak_processes: int
     hosts: dict[str, HostCounts]
@@ -111,7 +112,17 @@ def run_playbook(
         shutil.rmtree(folder, ignore_errors=True)
     if process.returncode != 0:
         raise RunError(f"{' '.join(command)} ended with {process.returncode}:\n{text[-4000:]}")
-    return Run(seconds, processor, sampler.peak_bytes, sampler.peak_processes, parse_recap(text), text, calls, tasks)
+    return Run(
+        seconds=seconds,
+        processor_seconds=processor,
+        main_process_seconds=sampler.root_seconds,
+        peak_bytes=sampler.peak_bytes,
+        peak_processes=sampler.peak_processes,
+        hosts=parse_recap(text),
+        output=text,
+        calls=calls,
+        profile=tasks,
+    )
 
 
 def close_connections(control_path: Path) -> None:

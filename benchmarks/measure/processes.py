@@ -72,7 +72,10 @@ def processor_seconds(process: int) -> float:
 
 
 class MemorySampler(threading.Thread):
-    """Samples the memory of a process tree and of its connections while it runs, and keeps the peak."""
+    """Samples a process tree and its connections while they run.
+
+    It keeps the peak of their memory, and the processor time that the root alone had used when last seen.
+    """
 
     def __init__(self, root: int, control_path: Path, interval: float = 0.5) -> None:
         super().__init__(daemon=True)
@@ -81,6 +84,7 @@ class MemorySampler(threading.Thread):
         self.interval = interval
         self.peak_bytes = 0
         self.peak_processes = 0
+        self.root_seconds = 0.0
         self.stopped = threading.Event()
 
     def run(self) -> None:
@@ -90,6 +94,7 @@ class MemorySampler(threading.Thread):
             sizes = [parse_rollup(read(PROC / str(process) / "smaps_rollup")) for process in members]
             self.peak_bytes = max(self.peak_bytes, sum(sizes))
             self.peak_processes = max(self.peak_processes, sum(size > 0 for size in sizes))
+            self.root_seconds = max(self.root_seconds, processor_seconds(self.root))
             self.stopped.wait(self.interval)
 
     def stop(self) -> None:

@@ -1,17 +1,39 @@
 # Copyright: (c) 2026, the opensora-site authors
 # SPDX-License-Identifier: MIT
-"""The throw-away hosts of a benchmark, and what can be read of them from this machine."""
+"""The throw-away hosts of a benchmark, and what this machine's engine counts of them."""
 
 from __future__ import annotations
 
-import json
-import subprocess
 import sys
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import docker
 
 from benchmarks.measure.playbook import ROOT, run_playbook
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 PLAYBOOKS = ROOT / "molecule" / "resources" / "playbooks"
+LABEL = "org.opensora-site.test-site"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a host has taken since it started, or in between two readings."""
+
+    received: int
+    sent: int
+    processor_seconds: float
+
+    def __sub__(self, earlier: Reading) -> Reading:
+        return Reading(
+            self.received - earlier.received,
+            self.sent - earlier.sent,
+            self.processor_seconds - earlier.processor_seconds,
+        )
 
 
 def say(text: str) -> None:
@@ -31,42 +53,29 @@ def destroy(inventory: Path) -> None:
     run_playbook(["-i", str(inventory), str(PLAYBOOKS / "destroy.yml")])
 
 
-def docker(*arguments: str) -> str:
-    """Run docker on this machine and return what it prints."""
-    command = ["docker", *arguments]
-    found = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
-    if found.returncode != 0:
-        sys.exit(f"{' '.join(command)}\n{found.stderr[-2000:]}")
-    return found.stdout
-
-
-def containers(site: str) -> dict[str, str]:
-    """Return the containers of a test site, host name -> container name."""
+def containers(client: docker.DockerClient, site: str) -> dict[str, Any]:
+    """Return the containers of a test site, host name -> container."""
     prefix = f"opensora-site-{site}-"
-    names = docker("ps", "--filter", f"label=org.opensora-site.test-site={site}", "--format", "{{.Names}}").split()
-    return {name.removeprefix(prefix): name for name in names}
+    found = client.containers.list(filters={"label": f"{LABEL}={site}"})
+    return {container.name.removeprefix(prefix): container for container in found}
 
 
-def parse_traffic(text: str) -> tuple[int, int]:
-    """Return received and sent bytes of eth0 from /proc/net/dev."""
-    for line in text.splitlines():
-        name, _, numbers = line.partition(":")
-        if name.strip() == "eth0":
-            fields = numbers.split()
-            return int(fields[0]), int(fields[8])
-    msg = "there is no eth0"
-    raise ValueError(msg)
+def parse_statistics(statistics: dict[str, Any]) -> Reading:
+    """Return what the engine's statistics of a container say."""
+    network = statistics["networks"]["eth0"]
+    usage = statistics["cpu_stats"]["cpu_usage"]["total_usage"]
+    return Reading(network["rx_bytes"], network["tx_bytes"], usage / 1e9)
 
 
-def traffic(names: dict[str, str]) -> dict[str, tuple[int, int]]:
-    """Return what each host has received and sent over its network, in bytes, by the counters of its interface."""
-    found = {}
-    for host, name in names.items():
-        process = json.loads(docker("inspect", "--format", "{{.State.Pid}}", name))
-        found[host] = parse_traffic(Path(f"/proc/{process}/net/dev").read_text(encoding="utf-8"))
-    return found
+def readings(site: str) -> dict[str, Reading]:
+    """Return the readings of all hosts of a test site, the mirror as well."""
+    client = docker.from_env()
+    found = containers(client, site)
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        statistics = pool.map(lambda one: client.api.stats(one.id, stream=False, one_shot=True), found.values())
+        return {host: parse_statistics(text) for host, text in zip(found, statistics, strict=True)}
 
 
-def moved(before: dict[str, tuple[int, int]], after: dict[str, tuple[int, int]]) -> dict[str, int]:
-    """Return the bytes that each host has received and sent in between."""
-    return {host: sum(after[host]) - sum(before[host]) for host in before}
+def between(before: dict[str, Reading], after: dict[str, Reading]) -> dict[str, Reading]:
+    """Return what each host took in between."""
+    return {host: after[host] - before[host] for host in before}

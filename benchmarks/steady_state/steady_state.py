@@ -32,6 +32,7 @@ from benchmarks.measure.playbook import ROOT, Run, RunError, run_playbook
 from benchmarks.measure.profile import profile_table
 
 HERE = Path(__file__).resolve().parent
+SITE = "steadystate"
 TARGET_TASKS = 25
 # What a run with nothing to change looks at, layer by layer; what a side does not look at is left out of its column.
 LAYERS = {
@@ -81,11 +82,14 @@ def sides(inventory: Path, docker_role: str) -> tuple[Side, Side, Side]:
     )
 
 
-def seconds_table(ours: Side, others: tuple[Side, ...], recorded: dict[str, Run], moved: dict[str, int]) -> str:
+def seconds_table(
+    ours: Side, others: tuple[Side, ...], recorded: dict[str, Run], taken: dict[str, dict[str, site.Reading]]
+) -> str:
     """Return the comparison."""
     rows = []
     for side in (ours, *others):
         times = [run.seconds for run in side.runs]
+        moved = sum(reading.received + reading.sent for host, reading in taken[side.name].items() if host != "mirror")
         rows.append(
             [
                 side.name,
@@ -94,7 +98,7 @@ def seconds_table(ours: Side, others: tuple[Side, ...], recorded: dict[str, Run]
                 f"{statistics.median(run.processor_seconds for run in side.runs):.1f} s",
                 f"{side.runs[-1].tasks_per_host:.0f}",
                 str(len(recorded[side.name].calls)),
-                f"{moved[side.name] / 1e6:.2f} MB",
+                f"{moved / 1e6:.2f} MB" if moved else "",
                 "1" if side is ours else f"{ours.median / side.median:.2f}",
             ]
         )
@@ -146,17 +150,12 @@ def measure(arguments: argparse.Namespace, *compared: Side) -> None:
     for side in (ours, plain):
         site.say(f"deploying {side.name}")
         side.run()
-    recorded, moved = {}, {}
-    names = (
-        {}
-        if arguments.inventory
-        else {host: name for host, name in site.containers("steadystate").items() if host != "mirror"}
-    )
+    recorded, taken = {}, {}
     for side in compared:
         site.say(f"once without timing, to count the calls: {side.name}")
-        before = site.traffic(names)
+        before = {} if arguments.inventory else site.readings(SITE)
         recorded[side.name] = side.run(record=True)
-        moved[side.name] = sum(site.moved(before, site.traffic(names)).values())
+        taken[side.name] = {} if arguments.inventory else site.between(before, site.readings(SITE))
         recorded[side.name].require_idle(side.name)
     for number in range(arguments.rounds):
         # Another one begins each round, so that none always follows the same one.
@@ -174,7 +173,7 @@ def measure(arguments: argparse.Namespace, *compared: Side) -> None:
     )
     parts = [
         f"Docker role of the other side: {role}. Rounds: {arguments.rounds}, in turns. All runs ended with changed=0.",
-        seconds_table(ours, (plain, pipelined), recorded, moved),
+        seconds_table(ours, (plain, pipelined), recorded, taken),
         "\n".join(f"- {text}, {'met' if is_met else '**missed**'}" for text, is_met in results),
         report.table(["looks at", "ours", "theirs"], [[layer, *looks] for layer, looks in LAYERS.items()]),
     ]
@@ -191,7 +190,7 @@ def measure(arguments: argparse.Namespace, *compared: Side) -> None:
                 "processor_seconds": [run.processor_seconds for run in side.runs],
                 "hosts": {host: asdict(counts) for host, counts in side.runs[-1].hosts.items()},
                 "calls": len(recorded[side.name].calls),
-                "bytes": moved[side.name],
+                "taken": {host: asdict(reading) for host, reading in taken[side.name].items()},
                 "profile": [asdict(task) for task in recorded[side.name].profile],
             }
             for side in compared

@@ -3,7 +3,6 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.measure.report import mebibytes, replace_between_markers, table
-from benchmarks.measure.site import moved, parse_traffic
 
 
 def test_table() -> None:
@@ -29,24 +28,3 @@ def test_only_what_stands_between_the_markers_is_replaced() -> None:
 def test_missing_or_double_markers_are_refused(text) -> None:
     with pytest.raises(ValueError, match="begin a"):
         replace_between_markers(text, "a", "new")
-
-
-INTERFACES = """Inter-|   Receive                              |  Transmit
- face |bytes packets errs drop fifo frame compressed multicast|bytes packets errs drop fifo colls carrier compressed
-    lo:       5       1    0    0    0     0          0         0        5       1    0    0    0     0       0    0
-veth0: 9 9 0 0 0 0 0 0 9 9 0 0 0 0 0 0
-  eth0:496828987   17106    0    0    0     0          0      0 38195378   12089    0    0    0     0     0    0
-"""
-
-
-def test_bytes_of_the_interface() -> None:
-    assert parse_traffic(INTERFACES) == (496828987, 38195378)
-
-
-def test_without_the_interface_there_is_no_number() -> None:
-    with pytest.raises(ValueError, match="eth0"):
-        parse_traffic("lo: 1 2 3\n")
-
-
-def test_bytes_moved_in_between() -> None:
-    assert moved({"a": (10, 20), "b": (0, 0)}, {"a": (15, 21), "b": (0, 0)}) == {"a": 6, "b": 0}
