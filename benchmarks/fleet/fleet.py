@@ -9,9 +9,9 @@
 
 The hosts are throw-away containers of this machine, each with an engine of its own, so they share its cores with the
 controller; their processor time stands beside the controller's. The first run begins on bare hosts and downloads
-nothing from outside the site: Debian's packages lie in each host's apt cache, all else comes from the site's mirror, the image
-from its registry, where one host has put it before. Numbers go to .cache/benchmarks/fleet.json. 16 hosts take about
-4 GiB of memory and 20 GB of disk.
+nothing from outside the site: Debian's packages lie in each host's apt cache, all else comes from the site's mirror,
+the image from its registry, where one host has put it before. Numbers go to .cache/benchmarks/fleet.json. 16 hosts take
+about 4 GiB of memory and 20 GB of disk.
 """
 
 from __future__ import annotations
