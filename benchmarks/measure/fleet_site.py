@@ -5,11 +5,11 @@
 from __future__ import annotations
 
 import io
+import json
 import tarfile
 from typing import TYPE_CHECKING
 
 import docker
-import yaml
 
 from benchmarks.measure.playbook import ROOT
 from benchmarks.measure.report import RESULTS
@@ -50,14 +50,12 @@ def inventory_text(hosts: int) -> str:
         "vars": {"test_site": SITE, "test_site_subnet": f"{NETWORK}.0/24"},
         "children": {"mirror": {"hosts": {"mirror.opensora.test": mirror}}, "opensora_hosts": {"hosts": members}},
     }
-    return "---\n# Written by benchmarks/measure/fleet_site.py\n" + yaml.safe_dump(
-        {"test_hosts": site}, sort_keys=False
-    )
+    return json.dumps({"test_hosts": site}, indent=1) + "\n"
 
 
 def provide(hosts: int) -> None:
     """Have this many hosts; those that are there stay as they are."""
-    (INVENTORY / "hosts.yml").write_text(inventory_text(hosts), encoding="utf-8")
+    (INVENTORY / "hosts.json").write_text(inventory_text(hosts), encoding="utf-8")
     create(INVENTORY)
 
 

@@ -29,7 +29,7 @@ class TaskTime:
 def profile(notes: str, calls: list[Call], run_began: float | None = None) -> list[TaskTime]:
     """Return the tasks in order, from the notes of the callback task_times; what came before the first is "(start)"."""
     marks = [json.loads(line) for line in notes.splitlines()]
-    if run_began is not None and marks:
+    if run_began is not None:
         marks.insert(0, {"begin": run_began, "name": "(start)", "place": ""})
     found = []
     for mark, following in zip(marks, marks[1:], strict=False):

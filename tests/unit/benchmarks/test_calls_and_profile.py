@@ -23,6 +23,7 @@ def test_calls_in_the_order_of_their_begin() -> None:
         ([(1, 4), (2, 3)], 3),
         ([(2, 5), (1, 3)], 4),
         ([(1, 2), (2, 3)], 2),
+        ([(1, 5), (2, 3), (4, 6)], 5),
     ],
 )
 def test_time_in_which_a_call_was_under_way(spans, seconds) -> None:

@@ -1,16 +1,16 @@
 from __future__ import annotations
 
 import io
+import json
 import tarfile
 
 import pytest
-import yaml
 
 from benchmarks.measure.fleet_site import copy_members, inventory_text
 
 
 def test_hosts_differ_in_name_address_port_and_gpu() -> None:
-    groups = yaml.safe_load(inventory_text(12))["test_hosts"]["children"]
+    groups = json.loads(inventory_text(12))["test_hosts"]["children"]
     hosts = groups["opensora_hosts"]["hosts"]
     assert next(iter(hosts)) == "gpu01"
     assert hosts["gpu12"] == {
@@ -24,7 +24,7 @@ def test_hosts_differ_in_name_address_port_and_gpu() -> None:
 
 
 def test_a_host_stays_the_same_when_others_come() -> None:
-    few, many = (yaml.safe_load(inventory_text(hosts))["test_hosts"]["children"] for hosts in (1, 16))
+    few, many = (json.loads(inventory_text(hosts))["test_hosts"]["children"] for hosts in (1, 16))
     assert few["opensora_hosts"]["hosts"]["gpu01"] == many["opensora_hosts"]["hosts"]["gpu01"]
     assert few["mirror"] == many["mirror"]
 

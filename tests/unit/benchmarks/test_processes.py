@@ -19,5 +19,5 @@ def test_proportional_size(text, size) -> None:
 
 
 def test_a_process_and_its_descendants() -> None:
-    parents = {1: 0, 10: 1, 11: 10, 12: 11, 20: 1, 21: 20}
-    assert tree_of(10, parents) == {10, 11, 12}
+    parents = {1: 0, 10: 1, 11: 10, 12: 11, 13: 10, 20: 1, 21: 20}
+    assert tree_of(10, parents) == {10, 11, 12, 13}

@@ -13,6 +13,7 @@ changed: [gpu02]
 
 RUNNING HANDLER [Restart docker] ***********************************************
 changed: [gpu02] => {"msg": "x"}
+changed: [gpu01]
 
 TASK [Read the host] ***********************************************************
 \x1b[0;33mchanged: [gpu01]\x1b[0m
