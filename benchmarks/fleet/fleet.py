@@ -184,6 +184,7 @@ def main() -> None:
 def report_on(arguments: argparse.Namespace) -> None:
     """Measure and print."""
     numbers = sorted(set(arguments.hosts))
+    fleet_site.require_room(max(numbers))
     fleet_site.provide(1)
     site.say("one host builds the image and puts it into the registry; its packages are kept for the others")
     run_playbook(ARGUMENTS)

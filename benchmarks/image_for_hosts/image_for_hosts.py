@@ -131,6 +131,7 @@ def main() -> None:
         return
     numbers = sorted(set(arguments.hosts))
     try:
+        fleet_site.require_room(max(numbers))
         fleet_site.remove_hosts()
         fleet_site.provide(max(numbers))
         site.say("engines on all hosts")

@@ -7,16 +7,13 @@ from __future__ import annotations
 import io
 import json
 import tarfile
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import docker
 
-from benchmarks.measure.playbook import ROOT
+from benchmarks.measure.playbook import ROOT, RunError
 from benchmarks.measure.report import RESULTS
 from benchmarks.measure.site import LABEL, containers, create, say
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 SITE = "fleet"
 INVENTORY = ROOT / "benchmarks" / "fleet" / "inventory"
@@ -25,6 +22,27 @@ FIRST_PORT = 22600
 MOST_HOSTS = 90
 PACKAGES = RESULTS / "fleet-packages.tar"
 PACKAGE_FOLDERS = ("var/cache/apt/archives", "var/lib/apt/lists")
+
+
+INOTIFY_LIMIT = Path("/proc/sys/fs/inotify/max_user_instances")
+INOTIFY_PER_HOST = 10  # systemd, Docker Engine and containerd of a host; all hosts count as one user
+
+
+def inotify_problem(hosts: int, limit: int) -> str:
+    """Say what stands against so many hosts: beyond the limit their service managers fail one by one. Empty for nothing."""
+    needed = INOTIFY_PER_HOST * (hosts + 1)
+    if limit >= needed:
+        return ""
+    return (
+        f"{hosts} hosts need about {needed} inotify instances, this machine allows {limit}: "
+        f"sysctl fs.inotify.max_user_instances={max(512, needed * 2)}"
+    )
+
+
+def require_room(hosts: int) -> None:
+    """Refuse more hosts than this machine's limits allow."""
+    if problem := inotify_problem(hosts, int(INOTIFY_LIMIT.read_text(encoding="ascii"))):
+        raise RunError(problem)
 
 
 def host_name(number: int) -> str:

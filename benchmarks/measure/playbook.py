@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.measure.calls import Call, parse_calls
-from benchmarks.measure.processes import MemorySampler, connection_processes, processor_seconds, read
+from benchmarks.measure.processes import MemorySampler, all_processes, connection_processes, read
 from benchmarks.measure.profile import TaskTime, profile
 from benchmarks.measure.recap import HostCounts, changed_tasks, parse_recap
 
@@ -103,8 +103,9 @@ def run_playbook(
                 sampler.stop()
             output.seek(0)
             text = output.read()
-        masters = connection_processes(control_path)
-        processor = usage.ru_utime + usage.ru_stime + sum(map(processor_seconds, masters))
+        processes = all_processes()
+        masters = connection_processes(processes, control_path)
+        processor = usage.ru_utime + usage.ru_stime + sum(processes[one].processor_seconds for one in masters)
         calls = parse_calls(read(folder / "calls"))
         tasks = profile(read(folder / "tasks"), calls, began)
     finally:

@@ -7,16 +7,28 @@ from __future__ import annotations
 import os
 import re
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 
 TICKS = os.sysconf("SC_CLK_TCK")
 PROC = Path("/proc")
 
 
-def parse_stat(text: str) -> tuple[int, float]:
-    """Return parent and seconds of processor time of a process, from its /proc/PID/stat."""
-    fields = text.rpartition(")")[2].split()  # the name before may hold anything, a closing parenthesis as well
-    return int(fields[1]), (int(fields[11]) + int(fields[12])) / TICKS
+@dataclass(frozen=True)
+class Process:
+    """What /proc/PID/stat says of a process."""
+
+    name: str
+    parent: int
+    processor_seconds: float
+
+
+def parse_stat(text: str) -> Process:
+    """Read /proc/PID/stat."""
+    # The name may hold anything, a closing parenthesis as well.
+    head, _, tail = text.rpartition(")")
+    fields = tail.split()
+    return Process(head.partition("(")[2], int(fields[1]), (int(fields[11]) + int(fields[12])) / TICKS)
 
 
 def parse_rollup(text: str) -> int:
@@ -46,29 +58,23 @@ def read(path: Path) -> str:
         return ""
 
 
-def process_parents() -> dict[int, int]:
-    """Return the parent of each process."""
+def all_processes() -> dict[int, Process]:
+    """Return the processes of this machine."""
     found = {}
     for folder in PROC.iterdir():
         if folder.name.isdigit() and (text := read(folder / "stat")):
-            found[int(folder.name)] = parse_stat(text)[0]
+            found[int(folder.name)] = parse_stat(text)
     return found
 
 
-def connection_processes(control_path: Path) -> list[int]:
+def connection_processes(processes: dict[int, Process], control_path: Path) -> list[int]:
     """Return the background processes of ssh that keep the connections of a folder of control sockets."""
     mark = f"ssh: {control_path}/"
     return [
-        int(folder.name)
-        for folder in PROC.iterdir()
-        if folder.name.isdigit() and read(folder / "cmdline").startswith(mark)
+        number
+        for number, process in processes.items()
+        if process.name == "ssh" and read(PROC / str(number) / "cmdline").startswith(mark)
     ]
-
-
-def processor_seconds(process: int) -> float:
-    """Return the processor time that a running process has used."""
-    text = read(PROC / str(process) / "stat")
-    return parse_stat(text)[1] if text else 0.0
 
 
 class MemorySampler(threading.Thread):
@@ -77,7 +83,7 @@ class MemorySampler(threading.Thread):
     It keeps the peak of their memory, and the processor time that the root alone had used when last seen.
     """
 
-    def __init__(self, root: int, control_path: Path, interval: float = 0.5) -> None:
+    def __init__(self, root: int, control_path: Path, interval: float = 1.0) -> None:
         super().__init__(daemon=True)
         self.root = root
         self.control_path = control_path
@@ -90,11 +96,14 @@ class MemorySampler(threading.Thread):
     def run(self) -> None:
         """Sample until it is told to stop."""
         while not self.stopped.is_set():
-            members = tree_of(self.root, process_parents()) | set(connection_processes(self.control_path))
+            processes = all_processes()
+            members = tree_of(self.root, {number: process.parent for number, process in processes.items()})
+            members |= set(connection_processes(processes, self.control_path))
             sizes = [parse_rollup(read(PROC / str(process) / "smaps_rollup")) for process in members]
             self.peak_bytes = max(self.peak_bytes, sum(sizes))
             self.peak_processes = max(self.peak_processes, sum(size > 0 for size in sizes))
-            self.root_seconds = max(self.root_seconds, processor_seconds(self.root))
+            if self.root in processes:
+                self.root_seconds = max(self.root_seconds, processes[self.root].processor_seconds)
             self.stopped.wait(self.interval)
 
     def stop(self) -> None:

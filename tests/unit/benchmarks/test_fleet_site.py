@@ -6,7 +6,7 @@ import tarfile
 
 import pytest
 
-from benchmarks.measure.fleet_site import copy_members, inventory_text
+from benchmarks.measure.fleet_site import copy_members, inotify_problem, inventory_text
 
 
 def test_hosts_differ_in_name_address_port_and_gpu() -> None:
@@ -58,3 +58,12 @@ def test_packages_are_kept_below_their_folder_without_locks() -> None:
     kept.seek(0)
     with tarfile.open(fileobj=kept) as archive:
         assert archive.getnames() == ["var/cache/apt/archives/a.deb", "var/cache/apt/archives/partial/b.deb"]
+
+
+@pytest.mark.parametrize(
+    ("hosts", "limit", "is_fine"), [(1, 128, True), (4, 50, True), (4, 49, False), (16, 128, False)]
+)
+def test_limit_of_inotify_instances(hosts: int, limit: int, is_fine: bool) -> None:
+    problem = inotify_problem(hosts, limit)
+    assert (problem == "") is is_fine
+    assert is_fine or "sysctl fs.inotify.max_user_instances=512" in problem

@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.measure.processes import TICKS, parse_rollup, parse_stat, tree_of
+from benchmarks.measure.processes import TICKS, Process, parse_rollup, parse_stat, tree_of
 
 
-def test_parent_and_processor_time_of_a_process_with_a_strange_name() -> None:
+def test_a_process_with_a_strange_name() -> None:
     fields = "S 41 7 7 0 -1 4194560 100 0 0 0 250 50 900 900 20 0 1 0 100 1 1"
-    assert parse_stat(f"77 (a) b ) {fields}") == (41, 300 / TICKS)
+    assert parse_stat(f"77 ((a) b ) {fields}") == Process(name="(a) b ", parent=41, processor_seconds=300 / TICKS)
 
 
 @pytest.mark.parametrize(
