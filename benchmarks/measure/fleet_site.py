@@ -29,7 +29,7 @@ INOTIFY_PER_HOST = 10  # systemd, Docker Engine and containerd of a host; all ho
 
 
 def inotify_problem(hosts: int, limit: int) -> str:
-    """Say what stands against so many hosts: beyond the limit their service managers fail one by one. Empty for nothing."""
+    """Say what stands against so many hosts, whose service managers fail beyond the limit; empty for nothing."""
     needed = INOTIFY_PER_HOST * (hosts + 1)
     if limit >= needed:
         return ""
