@@ -90,6 +90,7 @@ def remove_hosts() -> None:
 
 def save_packages() -> None:
     """Keep the packages and package lists that a converged host has downloaded."""
+    RESULTS.mkdir(parents=True, exist_ok=True)
     container = containers(docker.from_env(), SITE)[host_name(1)]
     with tarfile.open(PACKAGES, "w") as archive:
         for folder in PACKAGE_FOLDERS:
