@@ -50,7 +50,7 @@ class Measured:
     def numbers(self) -> dict[str, object]:
         """Return what goes into the JSON."""
         kept = {name: value for name, value in asdict(self.run).items() if name not in ("output", "calls", "profile")}
-        return {**kept, **{name: value for name, value in vars(self).items() if name != "run"}}
+        return {**vars(self), "run": kept}
 
 
 def measure(hosts: int) -> Measured:
@@ -172,8 +172,7 @@ def main() -> None:
     parser.add_argument("--write-docs", action="store_true", help="put the tables into docs/performance.md")
     arguments = parser.parse_args()
     if arguments.down:
-        fleet_site.provide(1)
-        site.destroy(fleet_site.INVENTORY)
+        fleet_site.remove_all()
         return
     try:
         report_on(arguments)

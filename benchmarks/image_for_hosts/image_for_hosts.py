@@ -126,8 +126,7 @@ def main() -> None:
     parser.add_argument("--write-docs", action="store_true", help="put the table into docs/performance.md")
     arguments = parser.parse_args()
     if arguments.down:
-        fleet_site.provide(1)
-        site.destroy(fleet_site.INVENTORY)
+        fleet_site.remove_all()
         return
     numbers = sorted(set(arguments.hosts))
     try:

@@ -13,7 +13,7 @@ import docker
 
 from benchmarks.measure.playbook import ROOT, RunError
 from benchmarks.measure.report import RESULTS
-from benchmarks.measure.site import LABEL, containers, create, say
+from benchmarks.measure.site import LABEL, containers, create, destroy, say
 
 SITE = "fleet"
 INVENTORY = ROOT / "benchmarks" / "fleet" / "inventory"
@@ -75,6 +75,13 @@ def provide(hosts: int) -> None:
     """Have this many hosts; those that are there stay as they are."""
     (INVENTORY / "hosts.json").write_text(inventory_text(hosts), encoding="utf-8")
     create(INVENTORY)
+
+
+def remove_all() -> None:
+    """Remove all that carries the site's label, and the kept packages."""
+    (INVENTORY / "hosts.json").write_text(inventory_text(1), encoding="utf-8")
+    destroy(INVENTORY)
+    PACKAGES.unlink(missing_ok=True)
 
 
 def remove_hosts() -> None:
