@@ -49,6 +49,7 @@ def test_what_a_killed_control_node_left_is_removed(job, tmp_path):
         ('{"started": 1, "finished": 0}', OLD),  # not over
         ('{"msg": "/tmp/of-somebody-else"}', OLD),
     ],
+    ids=["young", "running", "foreign"],  # not by the time: each process that runs tests has to name them alike
 )
 def test_what_is_not_left_over_stays(job, tmp_path, content, age):
     result, lines = job("j1", content, age)
