@@ -20,11 +20,6 @@ class TaskTime:
     calls: int
     waited: float
 
-    @property
-    def controller_seconds(self) -> float:
-        """Return the time in which no host was asked anything."""
-        return self.seconds - self.waited
-
 
 def profile(notes: str, calls: list[Call], run_began: float | None = None) -> list[TaskTime]:
     """Return the tasks in order, from the notes of the callback task_times; what came before the first is "(start)"."""

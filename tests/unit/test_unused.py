@@ -26,6 +26,8 @@ CALLED_BY_OTHERS = {
     "Ansible": {
         *("ActionModule", "DOCUMENTATION", "FilterModule", "RETURN", "async_val", "filters"),
         *("CallbackModule", "CALLBACK_NAME", "CALLBACK_TYPE", "CALLBACK_VERSION"),
+        *("CALLBACK_NEEDS_ENABLED", "is_conditional", "v2_playbook_on_play_start", "v2_playbook_on_task_start"),
+        *("v2_playbook_on_handler_task_start",),
         *("v2_runner_on_failed", "v2_runner_on_unreachable", "v2_playbook_on_stats"),
     },
     "http.server, urllib and html.parser": {
@@ -39,6 +41,7 @@ CALLED_BY_OTHERS = {
     "PyTorch, and the application": {"_flash_attn_backward", "_flash_attn_forward", "forward"},
     "argument of what a test stands in for": {"expected_size", "library_name", "quiet", "sudoable"},
     "asdict, which the state of the weights is written with": {"ctime_ns", "inode", "mtime_ns"},
+    "the figures of benchmarks, by the name of the field": {"mirror_processor_seconds", "moved_bytes", "rescued"},
 }
 
 # Variables that roles hand over to whoever includes them, or that come from outside.

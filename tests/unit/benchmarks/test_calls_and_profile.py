@@ -46,7 +46,6 @@ def test_calls_belong_to_the_task_in_which_they_began() -> None:
         ("Write", 0.25, 1),
     ]
     assert tasks[2].waited == pytest.approx(0.9)
-    assert tasks[2].controller_seconds == pytest.approx(0.6)
 
 
 def test_nothing_noted_is_no_profile() -> None:

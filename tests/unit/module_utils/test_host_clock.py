@@ -33,10 +33,11 @@ def test_a_clock_that_is_wrong(ahead, words):
 
 def test_the_preflight_refuses_a_host_with_a_wrong_clock():
     host = {"os": {"family": "debian", "codename": "trixie"}, "apt_sources": [], "clock_ahead_seconds": YEAR}
+    host["site_trust"] = {"files": {}, "can_update": True}
     settings = dict.fromkeys(
         ("http_proxy", "https_proxy", "python_index_url", "debian_mirror_url", "debian_security_mirror_url"), ""
     )
-    settings |= {"ca_certificates": []}
+    settings |= {"ca_certificates": [], "no_proxy": ""}
     plan = site_trust.site_trust_plan(host, settings)
     assert [problem["code"] for problem in plan["problems"]] == ["clock.differs"]
     assert (

@@ -275,7 +275,8 @@ import json
 from ansible.module_utils.basic import AnsibleModule
 module = AnsibleModule(
     {name: {"type": kind} for name, kind in
-     dict(probe_root="path", wanted="dict", paths="list", sdk_directory="path", docker_host="str").items()},
+     dict(probe_root="path", wanted="dict", paths="list", sdk_directory="path", docker_host="str",
+          control_time="float").items()},
     supports_check_mode=True,
 )
 host = json.loads(HOST)
