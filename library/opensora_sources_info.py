@@ -120,6 +120,16 @@ local_build_keys:
   type: list
   elements: str
   returned: always
+local_images:
+  description: The images that carry a build key, as the engine lists them.
+  type: list
+  elements: dict
+  returned: always
+compressions:
+  description: Programs of the host that can compress an image.
+  type: list
+  elements: str
+  returned: always
 asked:
   description: Whether servers were asked.
   type: bool
@@ -131,6 +141,7 @@ problems:
   returned: always
 """
 
+import shutil
 import urllib.error
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -140,6 +151,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.opensora.build_key import BUILD_KEY_LABEL
 from ansible.module_utils.opensora.engine_socket import labelled_images
 from ansible.module_utils.opensora.git_remote import GitRemote, GitRemoteError, ReferenceMissingError, is_full_commit
+from ansible.module_utils.opensora.image_archive import COMPRESSIONS
 from ansible.module_utils.opensora.image_reference import parse_image_reference
 from ansible.module_utils.opensora.private_folder import login_configuration
 from ansible.module_utils.opensora.problems import Problem, invalid_value
@@ -147,6 +159,8 @@ from ansible.module_utils.opensora.registry_client import RegistryClient, Regist
 from ansible.module_utils.opensora.web_access import UnreachableError, WebAccess, use_proxies
 
 _NOT_FOUND = 404
+# What image_decision.local_images reads of an image.
+_OF_AN_IMAGE = ("Id", "Created", "RepoDigests", "RepoTags", "Labels", "Size")
 _SERVER_ERROR = 500
 
 
@@ -292,6 +306,8 @@ def main() -> None:
         git={name: future.result()[0] for name, future in git.items()},
         images={name: future.result()[0] for name, future in bases.items()},
         local_build_keys=keys,
+        local_images=[{name: image.get(name) for name in _OF_AN_IMAGE} for image in images],
+        compressions=[name for name in COMPRESSIONS if shutil.which(name)],
         asked=asking,
         problems=[problem.as_dict() for problem in problems],
     )

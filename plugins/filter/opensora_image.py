@@ -20,7 +20,7 @@ if _MODULE_UTILS not in ansible.module_utils.__path__:
 from ansible.module_utils.opensora.build_key import build_inputs, build_key  # noqa: E402 (the path is set above)
 from ansible.module_utils.opensora.compute_capability import all_capabilities  # noqa: E402
 from ansible.module_utils.opensora.image_archive import choose_compression  # noqa: E402
-from ansible.module_utils.opensora.image_decision import HostAnswer, assign  # noqa: E402
+from ansible.module_utils.opensora.image_decision import HostAnswer, assign, decide, local_images  # noqa: E402
 from ansible.module_utils.opensora.image_preflight import (  # noqa: E402
     host_problems,
     is_missing,
@@ -131,8 +131,10 @@ def judge_dockerfile(path: str, build: Mapping[str, Any]) -> list[dict[str, Any]
 
 def judge_host(
     host: Mapping[str, Any], settings: Mapping[str, Any], sources: Mapping[str, Any], wanted_key: str
-) -> list[dict[str, Any]]:
-    """Return the problems of a host with the image.
+) -> dict[str, Any]:
+    """Return the ``problems`` of a host with the image, and the image where the host has it (``known``).
+
+    What is known is what a look by the module opensora_image would say, and empty where that look is needed.
 
     Args:
         host: The fact gpu_host.
@@ -141,8 +143,37 @@ def judge_host(
         wanted_key: The build key that the host shall have.
     """
     found = plain(sources)
+    host, settings = plain(host), plain(settings)
     missing = is_missing(wanted_key, found.get("local_build_keys") or [])
-    return [problem.as_dict() for problem in host_problems(plain(host), plain(settings), found, missing)]
+    return {
+        "problems": [problem.as_dict() for problem in host_problems(host, settings, found, missing)],
+        "known": _known_image(host, settings, found, wanted_key),
+    }
+
+
+def _known_image(
+    host: Mapping[str, Any], settings: Mapping[str, Any], sources: Mapping[str, Any], wanted_key: str
+) -> dict[str, Any]:
+    registry, name = settings["opensora_image_registry"], settings["opensora_image_name"]
+    repository = f"{registry}/{name}" if registry else ""
+    decision = decide(wanted_key, local_images(sources.get("local_images") or []), repository, None)
+    started, image = (host.get("engine") or {}).get("started_at"), decision.image
+    # Of an engine that tells nothing about its start nobody knows later whether it is still the one that was asked.
+    if not wanted_key or decision.action != "none" or image is None or not started:
+        return {}
+    digest = image.digest_in(repository) if repository else None
+    return {
+        "action": decision.action,
+        "reason": decision.reason,
+        "build_key": wanted_key,
+        "reference": f"{repository}@{digest}" if digest else image.id,
+        "id": image.id,
+        "digest": digest,
+        "labels": image.labels,
+        "compressions": sources.get("compressions") or [],
+        "problems": [],
+        "engine_started_at": started,
+    }
 
 
 def assignment(
@@ -182,7 +213,7 @@ class FilterModule:
             "opensora_image_cuda_architectures": cuda_architectures,
             "opensora_image_setting_problems": judge_settings,
             "opensora_image_dockerfile_problems": judge_dockerfile,
-            "opensora_image_host_problems": judge_host,
+            "opensora_image_judged": judge_host,
             "opensora_image_assignment": assignment,
             "opensora_image_compression": lambda asked: choose_compression(answer["compressions"] for answer in asked),
             "opensora_image_pinned_sources": lambda settings: pinned_sources(plain(settings)),

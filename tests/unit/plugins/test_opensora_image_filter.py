@@ -7,6 +7,7 @@ import sys
 
 import pytest
 from ansible.errors import AnsibleFilterError
+from ansible.module_utils.opensora.build_key import BUILD_KEY_LABEL
 
 from plugins.filter.opensora_image import FilterModule
 
@@ -34,11 +35,42 @@ def test_a_file_that_is_missing_is_named(tmp_path):
 
 def test_host_with_the_image_needs_no_room(image_defaults):
     settings = {**image_defaults, "docker_engine_data_root": ""}
-    host = {"disk": [{"path": "/", "mount": "/", "free_bytes": 1, "free_inodes": 1}]}
-    judge = FILTERS["opensora_image_host_problems"]
-    assert judge(host, settings, {"local_build_keys": ["k"]}, "k") == []
-    assert len(judge(host, settings, {"local_build_keys": ["k"]}, "other")) == 2
-    assert len(judge(host, settings, {}, "")) == 2
+    host = {"disk": [{"path": "/", "mount": "/", "free_bytes": 1, "free_inodes": 1}], "engine": {}}
+    judge = FILTERS["opensora_image_judged"]
+    assert judge(host, settings, {"local_build_keys": ["k"]}, "k") == {"problems": [], "known": {}}
+    assert len(judge(host, settings, {"local_build_keys": ["k"]}, "other")["problems"]) == 2
+    assert len(judge(host, settings, {}, "")["problems"]) == 2
+
+
+IMAGE = {
+    "Id": "sha256:1",
+    "Created": 1,
+    "Labels": {BUILD_KEY_LABEL: "k"},
+    "RepoTags": ["opensora:k"],
+    "RepoDigests": ["registry.test/opensora@sha256:" + "2" * 64],
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "engine", "key", "reference"),
+    [
+        ({}, {"started_at": "now"}, "k", "sha256:1"),
+        ({"opensora_image_registry": "registry.test"}, {"started_at": "now"}, "k", IMAGE["RepoDigests"][0]),
+        # The registry may lack it, which only a look finds out.
+        ({"opensora_image_registry": "other.test"}, {"started_at": "now"}, "k", None),
+        ({}, {"started_at": "now"}, "other", None),
+        ({}, {"started_at": "now"}, "", None),
+        ({}, {"started_at": None}, "k", None),
+    ],
+)
+def test_an_image_that_was_found_need_not_be_looked_for(image_defaults, changes, engine, key, reference):
+    settings = {**image_defaults, "docker_engine_data_root": "", "opensora_image_name": "opensora", **changes}
+    sources = {"local_build_keys": ["k"], "local_images": [IMAGE], "compressions": ["zstd"]}
+    known = FILTERS["opensora_image_judged"]({"disk": [], "engine": engine}, settings, sources, key)["known"]
+    assert known.get("reference") == reference
+    if reference:
+        assert (known["action"], known["build_key"], known["engine_started_at"]) == ("none", "k", "now")
+        assert known["compressions"] == ["zstd"]
 
 
 OWN = {
