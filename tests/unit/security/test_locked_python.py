@@ -26,10 +26,10 @@ LOCKS = sorted(
 )
 SCRIPTS = [
     *(ROOT / name for name in ("run", ".ci/run")),
-    *(path for path in (ROOT / "scripts").iterdir()),
+    *(path for path in (ROOT / "scripts").iterdir() if path.is_file()),
     *(ROOT / ".github/workflows").glob("*.yml"),
     *(ROOT / "molecule/resources/images").rglob("*.sh"),
-    *(ROOT / "roles/opensora_image/files/context").iterdir(),
+    *(path for path in (ROOT / "roles/opensora_image/files/context").iterdir() if path.is_file()),
 ]
 INSTALLS = re.compile(r"\b(?:pip3?|uv pip)\b(?:\s+-\S+)*\s+(?:install|download|wheel)\b")
 
