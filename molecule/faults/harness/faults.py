@@ -18,7 +18,8 @@ DPKG_WORKS = "pgrep --full '^/usr/bin/dpkg .*--status-fd'"
 BUILDING = r"\| \d+/\d+ requirements: .*"
 EXPORTING = r"\| \d+/\d+ exporting"
 PUSHING = r"\| push "
-DECIDED = r"TASK \[opensora_image : Provide the image\]"
+LOOKING = r"TASK \[opensora_image : Look up what the image is built from\]"
+PROVIDING = r"TASK \[opensora_image : Provide the image\]"
 TOOLKIT_REPOSITORY = r"TASK \[nvidia_container_toolkit : Set up the toolkit's repository\]"
 ENGINE_REPOSITORY = r"TASK \[docker_engine : Set up the vendor's repository\]"
 CHECKING = r"\| \d+/\d+ runtime: check"
@@ -27,7 +28,7 @@ CONTAINER_STARTS = f"docker inspect {SERVICE}"
 
 _PLAYBOOKS = {
     (ENGINE_PACKAGES, TOOLKIT_PACKAGES, ENGINE_REPOSITORY, TOOLKIT_REPOSITORY): "playbooks/engine.yml",
-    (BUILDING, CHECKING, EXPORTING, PUSHING, DECIDED): "playbooks/image.yml",
+    (BUILDING, CHECKING, EXPORTING, PUSHING, LOOKING, PROVIDING): "playbooks/image.yml",
     (DEPLOYING,): "playbooks/service.yml",
 }
 
@@ -126,7 +127,7 @@ SSH_LOST = Fault(
     _cut_ssh,
     (
         Moment("engine packages", states.no_engine, ENGINE_PACKAGES, DPKG_WORKS),
-        Moment("image look-up", states.nothing, DECIDED),
+        Moment("image look-up", states.nothing, LOOKING),
         Moment("deployment", states.no_service, DEPLOYING, CONTAINER_STARTS),
     ),
     ("connection",),
@@ -292,7 +293,7 @@ def _registry_moments(*, succeeds: bool | None) -> tuple[Moment, ...]:
     return (
         Moment("before the run", states.other_label, succeeds=succeeds),
         Moment("image build", states.other_image, BUILDING, succeeds=succeeds),
-        Moment("image pull", states.image_in_registry, DECIDED, succeeds=succeeds),
+        Moment("image pull", states.image_in_registry, PROVIDING, succeeds=succeeds),
     )
 
 
@@ -490,7 +491,7 @@ REGISTRY_BLOB = Fault(
     "registry-blob",
     "A layer of the image in the registry is damaged",
     _damage_blob,
-    (Moment("image pull", states.image_in_registry, DECIDED),),
+    (Moment("image pull", states.image_in_registry, PROVIDING),),
     ("image", "network"),
     _mend_blob,
 )
