@@ -11,7 +11,8 @@ short_description: Wait until the package manager can be used, and finish what w
 description:
   - Waits for cloud-init to finish the host's first boot, then for whoever holds a lock of the package manager.
   - Never removes a lock and never stops a process. Where the wait was too short, it names the process.
-  - Then, where asked for, runs C(dpkg --configure -a) for packages that an interruption left half configured.
+  - Then, where asked for, runs C(dpkg --configure -a) for packages that an interruption left half configured, and
+    installs again what it left half installed.
 author:
   - The opensora-site authors (!UNKNOWN)
 options:
@@ -91,7 +92,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.opensora.file_modes import fix_umask
 from ansible.module_utils.opensora.host_services import is_in_first_boot
-from ansible.module_utils.opensora.packages import unconfigured_packages
+from ansible.module_utils.opensora.packages import half_installed_packages, unconfigured_packages
 from ansible.module_utils.opensora.problems import Problem, describe
 
 _FLOCK = "hhqqi4x"  # struct flock of Linux on 64-bit machines: type, whence, start, length, process
@@ -198,12 +199,25 @@ def configure(module: AnsibleModule, waiter: Waiter) -> None:
     rc, output, errors = module.run_command(
         ["dpkg", "--force-confdef", "--force-confold", "--configure", "-a"], environ_update=environment
     )
+    half = half_installed_packages(_DPKG_STATUS.read_text(encoding="utf-8", errors="replace"))
+    half = [name for name in half if name not in module.params["tolerated"]]
+    if half:
+        # A host that lost its power while a package was unpacked: only its archive has the files that are missing.
+        rc, output, errors = module.run_command(
+            [
+                *("apt-get", "--yes", "--fix-broken", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=600"),
+                *("-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold"),
+                *("install", "--reinstall", *half),
+            ],
+            environ_update=environment,
+        )
     left = unconfigured_packages(_DPKG_STATUS.read_text(encoding="utf-8", errors="replace"))
     left = [name for name in left if name not in module.params["tolerated"]]
     if left:
         waiter.fail(
             "packages.broken",
-            f"`dpkg --configure -a` ended with {rc} and left {', '.join(left)}",
+            f"`{'apt-get install --reinstall' if half else 'dpkg --configure -a'}` ended with {rc} and left "
+            f"{', '.join(left)}",
             "Read what it says and repair these packages by hand.",
             tuple((errors or output).strip().splitlines()[-8:]),
         )

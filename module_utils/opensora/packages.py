@@ -87,3 +87,12 @@ RPM_QUERY = ("rpm", "-qa", "--qf", "%{NAME}\\t%{EVR}\\n")
 def broken_packages(packages: Packages) -> list[str]:
     """Return the names of the packages that are unpacked, half installed or half configured."""
     return sorted(name for name, package in packages.items() if package["status"][1:2] in ("H", "U", "F"))
+
+
+def half_installed_packages(text: str) -> list[str]:
+    """Return the names of all packages of dpkg's status file whose files are there in part; dpkg can't finish them.
+
+    Args:
+        text: Text of the status file.
+    """
+    return re.findall(r"^Package: (\S+)\nStatus: install \S+ half-installed$", text, re.MULTILINE)

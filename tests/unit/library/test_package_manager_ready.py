@@ -149,6 +149,29 @@ def test_an_interrupted_change_is_finished(
     assert not failed or ("left postfix" in result["msg"] and "error processing package" in result["msg"])
 
 
+@pytest.mark.parametrize("mended", [True, False])
+def test_a_package_that_is_there_in_part_is_installed_again(
+    run_module: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, mended: bool
+) -> None:
+    status = tmp_path / "status"
+    status.write_text("Package: containerd.io\nStatus: install reinstreq half-installed\nVersion: 1\n\n")
+    commands: list[list[str]] = []
+
+    def run_command(_: Any, argv: list[str], **_options: Any) -> tuple[int, str, str]:
+        commands.append(argv)
+        if argv[0] == "apt-get" and mended:
+            status.write_text("Package: containerd.io\nStatus: install ok installed\nVersion: 1\n\n")
+        return (0, "", "") if mended or argv[0] == "dpkg" else (100, "", "E: no archive for it\n")
+
+    monkeypatch.setattr(package_manager_ready, "_DPKG_STATUS", status)
+    monkeypatch.setattr(package_manager_ready.AnsibleModule, "run_command", run_command)
+    result = run_module(package_manager_ready, locks=[], configure=True)
+    assert [command[0] for command in commands] == ["dpkg", "apt-get"]
+    assert commands[1][-3:] == ["install", "--reinstall", "containerd.io"]
+    assert bool(result.get("failed")) is not mended
+    assert mended or ("left containerd.io" in result["msg"] and "no archive" in result["msg"])
+
+
 def test_a_file_that_names_a_process(run_module: Callable[..., dict[str, Any]], tmp_path: Path, hold: Any) -> None:
     lock = tmp_path / "download_lock.pid"
     lock.write_text(f"{2**22 + 1}")
