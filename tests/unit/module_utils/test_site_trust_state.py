@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 STORE = STORES["debian"]["directory"].lstrip("/")
 SOURCE = (
-    "Types: deb\nURIs: http://deb.debian.org/debian\nSuites: trixie\nComponents: main\n"
+    "Types: deb\nURIs: http://archive.test/debian\nSuites: trixie\nComponents: main\n"
     "Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg\n"
 )
 NOTHING = {
@@ -82,7 +82,7 @@ def test_proxies(tmp_path: Path, found: str, asked: str, different: bool) -> Non
         (SOURCE, "", False),
         (SOURCE, "http://mirror.test/debian", True),
         (
-            SOURCE.replace("http://deb.debian.org/debian", "http://mirror.test/debian/"),
+            SOURCE.replace("http://archive.test/debian", "http://mirror.test/debian/"),
             "http://mirror.test/debian",
             False,
         ),
