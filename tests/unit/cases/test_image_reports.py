@@ -9,8 +9,10 @@ import pytest
 import yaml
 from ansible.module_utils.opensora.build_failure import classify_failure
 from ansible.module_utils.opensora.build_key import build_inputs, build_key, changed_inputs
-from ansible.module_utils.opensora.buildx_command import buildx_arguments, write_context
+from ansible.module_utils.opensora.buildx_command import write_context
 from ansible.module_utils.opensora.image_preflight import host_problems, setting_problems
+
+from tests.unit.module_utils.buildx_examples import build_command
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -172,17 +174,7 @@ def test_comment_in_the_dockerfile_is_another_build_and_is_named() -> None:
 
 
 def test_same_content_gives_the_same_digest() -> None:
-    command = buildx_arguments(
-        docker="/usr/bin/docker",
-        context="/c",
-        tag="t",
-        target="",
-        platform="linux/amd64",
-        labels={},
-        build_arguments={},
-        inherited_arguments=[],
-        metadata_file="/m",
-    )
+    command = build_command()
     assert command[1:3] == ["buildx", "build"]
     assert {"--provenance=false", "--sbom=false"} <= set(command)
 

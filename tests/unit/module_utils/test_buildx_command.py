@@ -20,6 +20,8 @@ from ansible.module_utils.opensora.buildx_command import (
 )
 from ansible.module_utils.opensora.host_lock import Reporter
 
+from tests.unit.module_utils.buildx_examples import build_command
+
 RECORDED = Path(__file__).parent / "recorded" / "buildx" / "compact-failure.txt"
 
 
@@ -78,16 +80,7 @@ def test_a_build_that_takes_too_long_is_ended(tmp_path):
 
 
 def test_secrets_and_caches_on_the_command_line():
-    command = buildx_arguments(
-        docker="docker",
-        context="/c",
-        tag="t",
-        target="",
-        platform="linux/amd64",
-        labels={},
-        build_arguments={},
-        inherited_arguments=[],
-        metadata_file="/m",
+    command = build_command(
         secrets={"b": "/run/x/secret-b", "a": "/run/x/secret-a"},
         cache_from=["type=registry,ref=r/c"],
         cache_to=["type=inline"],

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from ansible.module_utils.opensora import dockerfile
-from ansible.module_utils.opensora.buildx_command import buildx_arguments
 from ansible.module_utils.opensora.image_preflight import setting_problems
 from ansible.module_utils.opensora.service_plan import make_plan
 
+from tests.unit.module_utils.buildx_examples import build_command
 from tests.unit.security.conftest import ROOT, Project, read_host
 
 if TYPE_CHECKING:
@@ -159,16 +159,7 @@ def test_the_files_of_a_login_are_gone_from_the_next_step(stages: dict[str, dock
 
 
 def test_a_build_is_given_no_right_and_nothing_of_the_host() -> None:
-    command = buildx_arguments(
-        docker="docker",
-        context="/c",
-        tag="t",
-        target="",
-        platform="linux/amd64",
-        labels={},
-        build_arguments={},
-        inherited_arguments=[],
-        metadata_file="/m",
+    command = build_command(
         secrets={"a": "/run/a"},
     )
     refused = ("--allow", "--network", "--add-host", "--ssh", "--build-context", "--privileged", "--cgroup-parent")
